@@ -1,0 +1,44 @@
+# Everything here makes its own virtual environment first and installs the pinned versions.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup demo test test-all check format bench clean
+help:           ## this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "archsmith needs Python 3.11 or newer; $$($(PYTHON) --version) was found. Set PYTHON=python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+setup: $(STAMP) ## make the virtual environment
+
+demo: $(STAMP)  ## search, train and export a code model on this Python's own library, about ten minutes
+	$(BIN)/archsmith demo --output-dir demo-output
+
+test: $(STAMP)  ## the default tests, under five minutes on two cores
+	$(BIN)/python -m pytest -n 2
+
+test-all: $(STAMP) ## every test that needs no GPU
+	$(BIN)/python -m pytest -n 2 -m "not gpu" --timeout 1800
+
+check: $(STAMP) ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## rewrite files in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## training speed beside Hugging Face's Trainer, and search overhead, in one run
+	$(BIN)/python benchmarks/train_speed.py
+	$(BIN)/python benchmarks/search_overhead.py
+
+clean:          ## remove what the targets above made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

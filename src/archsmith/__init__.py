@@ -1,0 +1,1 @@
+"""archsmith: neural architecture search for small language models, on your text and your limits."""

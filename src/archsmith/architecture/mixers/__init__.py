@@ -1,0 +1,1 @@
+"""Specs of the blocks that mix positions, one file each; the file's name is the `type`."""

@@ -1,0 +1,174 @@
+"""The architecture: a frozen, hashable tree that says what a decoder-only language model is.
+
+Layers are stored expanded, in one canonical form; patterns and repeats live in presets and
+spaces. Field names are Hugging Face's. Every count here is exact and held against the built
+module on the meta device by the tests.
+"""
+
+from functools import cached_property
+from typing import Literal, Self
+
+from pydantic import PositiveInt, field_validator, model_validator
+
+from archsmith.architecture.feed_forwards.base import FeedForward
+from archsmith.architecture.mixers.base import Mixer
+from archsmith.architecture.norm import Norm
+from archsmith.config import Spec, content_hash, of_kind
+from archsmith.units import format_count
+
+# File quantizations, in llama.cpp's names. K-quants mix block types over tensors as llama.cpp does.
+Quantization = Literal["F32", "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0"]
+
+
+class Layer(Spec):
+    """One decoder layer. `sequential`: mixer, then feed-forward, each behind its own norm;
+    `parallel`: both read the same normed input and are added together (phi-1 to phi-2)."""
+
+    mixer: of_kind(Mixer, "mixers")  # type: ignore[valid-type]
+    feed_forward: of_kind(FeedForward, "feed_forwards")  # type: ignore[valid-type]
+    norm: Norm = Norm()
+    residual: Literal["sequential", "parallel"] = "sequential"
+
+    def num_params(self, hidden_size: int) -> int:
+        """All parameters of the layer, norms included."""
+        return (
+            self.mixer.num_params(hidden_size)
+            + self.feed_forward.num_params(hidden_size)
+            + self._num_norms * self.norm.num_params(hidden_size)
+        )
+
+    def num_active_params(self, hidden_size: int) -> int:
+        """Parameters used for one token."""
+        idle = self.feed_forward.num_params(hidden_size)
+        idle -= self.feed_forward.num_active_params(hidden_size)
+        return self.num_params(hidden_size) - idle
+
+    @property
+    def _num_norms(self) -> int:
+        return 2 if self.residual == "sequential" else 1
+
+
+class Architecture(Spec):
+    """A decoder-only language model and the quantization its file is deployed in.
+
+    `max_position_embeddings` is the context length in tokens. `quantization` belongs to the tree
+    because it decides bytes and score of what is deployed; `network_hash` leaves it out, so that
+    one trained network serves several quantizations.
+    """
+
+    hidden_size: PositiveInt
+    vocab_size: PositiveInt
+    max_position_embeddings: PositiveInt
+    layers: tuple[Layer, ...]
+    final_norm: Norm = Norm()
+    tie_word_embeddings: bool = True
+    lm_head_bias: bool = False
+    quantization: Quantization = "F16"
+
+    @field_validator("quantization", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.layers:
+            raise ValueError("an architecture needs at least one layer")
+        for index, layer in enumerate(self.layers):
+            reason = layer.mixer.explain(self.hidden_size)
+            if reason is not None:
+                raise ValueError(f"layers.{index}.mixer: {reason}")
+        return self
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """Depth."""
+        return len(self.layers)
+
+    @cached_property
+    def num_embedding_params(self) -> int:
+        """Embedding table, and the output head where it is not tied."""
+        table = self.vocab_size * self.hidden_size
+        head = 0 if self.tie_word_embeddings else table
+        return table + head + self.lm_head_bias * self.vocab_size
+
+    @cached_property
+    def num_non_embedding_params(self) -> int:
+        """Everything but embedding table and output head."""
+        return sum(
+            layer.num_params(self.hidden_size) for layer in self.layers
+        ) + self.final_norm.num_params(self.hidden_size)
+
+    @property
+    def num_params(self) -> int:
+        """All parameters; a tied table counts once."""
+        return self.num_embedding_params + self.num_non_embedding_params
+
+    @property
+    def num_active_params(self) -> int:
+        """Parameters used for one token (all of them without experts)."""
+        idle = sum(
+            layer.num_params(self.hidden_size) - layer.num_active_params(self.hidden_size)
+            for layer in self.layers
+        )
+        return self.num_params - idle
+
+    @property
+    def width_depth_ratio(self) -> float:
+        """hidden_size / num_hidden_layers; about 48 was best over 22 models (Gemstones)."""
+        return self.hidden_size / self.num_hidden_layers
+
+    def flops_per_token(self, context_length: int | None = None) -> int:
+        """Forward FLOPs per token: twice the matmul weights, the head once, causal attention.
+
+        Training costs three times as much (forward, and twice that for backward).
+        """
+        context_length = context_length or self.max_position_embeddings
+        weights = self.vocab_size * self.hidden_size
+        mixing = 0
+        for layer in self.layers:
+            weights += layer.mixer.matmul_params(self.hidden_size)
+            weights += layer.feed_forward.matmul_params(self.hidden_size)
+            mixing += layer.mixer.mixing_flops(context_length)
+        return 2 * weights + mixing
+
+    def cache_bytes(self, context_length: int | None = None, *, bytes_per_element: int = 2) -> int:
+        """Bytes kept for generation at a full context; 2 bytes per element is f16."""
+        context_length = context_length or self.max_position_embeddings
+        elements = sum(layer.mixer.cache_elements(context_length) for layer in self.layers)
+        return elements * bytes_per_element
+
+    @cached_property
+    def hash(self) -> str:
+        """Content hash of the whole tree."""
+        return content_hash(self)
+
+    @cached_property
+    def network_hash(self) -> str:
+        """Content hash without the file's quantization: the key of a trained network."""
+        return content_hash(self.model_dump(mode="json", exclude={"quantization"}))
+
+    def summary(self) -> str:
+        """One line for people: "6x256 · 4h/2kv · ffn 704 · vocab 4096 tied · 4.3M · Q8_0"."""
+        mixers = {_short_mixer(layer.mixer) for layer in self.layers}
+        widths = [getattr(layer.feed_forward, "intermediate_size", 0) for layer in self.layers]
+        ffn = str(widths[0]) if len(set(widths)) == 1 else f"{min(widths)}-{max(widths)}"
+        return " · ".join(
+            [
+                f"{self.num_hidden_layers}x{self.hidden_size}",
+                mixers.pop() if len(mixers) == 1 else "mixed heads",
+                f"ffn {ffn}",
+                f"vocab {self.vocab_size} {'tied' if self.tie_word_embeddings else 'untied'}",
+                format_count(self.num_params),
+                self.quantization,
+            ]
+        )
+
+
+def _short_mixer(mixer: Mixer) -> str:
+    heads = getattr(mixer, "num_attention_heads", None)
+    if heads is None:
+        return mixer.type
+    window = getattr(mixer, "sliding_window", None)
+    text = f"{heads}h/{getattr(mixer, 'num_key_value_heads', heads)}kv"
+    return f"{text} window {window}" if window else text

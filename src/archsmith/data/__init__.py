@@ -1,0 +1,1 @@
+"""Texts, splits, tokenizers, token files, batches and the scoring protocol."""

@@ -1,0 +1,1 @@
+"""The tree as torch modules, one file per block, named as its spec."""

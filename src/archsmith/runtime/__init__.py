@@ -1,0 +1,1 @@
+"""Where evaluations run: the worker loop and the processes that host it."""

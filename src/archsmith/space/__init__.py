@@ -1,0 +1,1 @@
+"""Sets of architectures: sample, mutate, cross, enumerate neighbours, encode."""

@@ -1,0 +1,1 @@
+"""Carrier families, one file each: dimensions to architecture and back."""

@@ -1,0 +1,28 @@
+"""What every strategy is: settings without state, and one function of (problem, history, rng)."""
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from archsmith.config import Spec
+from archsmith.trial import Observation, Problem, Proposal
+
+
+class Strategy(Spec, ABC):
+    """Proposes architectures. Frozen settings; everything it knows is the history.
+
+    The same problem, history and generator state give the same proposal: a killed search, a
+    second worker and a replay are one code path.
+    """
+
+    type: str
+
+    @abstractmethod
+    def propose(
+        self, problem: Problem, history: Sequence[Observation], rng: random.Random
+    ) -> Proposal:
+        """A feasible point of the space, new where the space has new ones left.
+
+        `history` is ordered by trial number and includes pending, failed and rejected trials.
+        Raises InfeasibleError when no feasible point is found.
+        """

@@ -1,0 +1,1 @@
+"""Training: the loop, optimizers, parametrization, schedule, trunks and cooldowns."""
