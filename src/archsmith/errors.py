@@ -2,7 +2,7 @@
 
     ArchsmithError                 1   something failed; the message says what and what would work
     ├── ConfigError (ValueError)   2   a setting, option or file given by the user is wrong
-    │   └── CorpusError            2   the text cannot serve: missing, too small, undecodable as asked
+    │   └── CorpusError            2   the text cannot serve: missing, too small, not text
     ├── InfeasibleError            3   nothing in the space meets the limits
     ├── MissingExtraError          1   an optional package is not installed
     ├── StoreError                 1   the study database is missing, damaged or of another version

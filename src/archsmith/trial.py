@@ -89,7 +89,8 @@ class Limit(Spec):
         found = _COMPARISON.fullmatch(text)
         if found is None:
             raise ConfigError(
-                f"cannot read the limit {text!r}; write METRIC <= VALUE, as in 'file_bytes <= 16MiB'"
+                f"cannot read the limit {text!r}; write METRIC <= VALUE, "
+                "as in 'file_bytes <= 16MiB'"
             )
         metric = known_metric(found[1])
         return cls(metric=metric, comparison=found[2], value=parse_value(metric, found[3]))
