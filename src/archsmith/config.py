@@ -68,7 +68,8 @@ def of_kind(base: type[SpecT], kind: str) -> Any:
             raise PydanticCustomError("unknown_type", "{text}", {"text": str(error)}) from None
         return found.model_validate({k: v for k, v in value.items() if k != "type"})
 
-    return Annotated[base, SerializeAsAny(), BeforeValidator(resolve)]
+    serialize = SerializeAsAny()  # type: ignore[type-arg]
+    return Annotated[base, serialize, BeforeValidator(resolve)]
 
 
 def validate(spec: type[SpecT], data: Any, *, source: str) -> SpecT:
