@@ -72,7 +72,7 @@ def format_count(count: float) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """A short duration: 5025 is "1h24m", 75 is "1m15s", 3.21 is "3.2s"."""
+    """A short duration: 5025 is "1h23m", 75 is "1m15s", 3.21 is "3.2s"."""
     if seconds < 60:
         return f"{seconds:.1f}s" if seconds < 10 else f"{seconds:.0f}s"
     minutes, rest = divmod(round(seconds), 60)

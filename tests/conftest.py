@@ -1,0 +1,19 @@
+"""Fixtures for every test: one thread, a quiet environment, the folder of real texts if given."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def real_texts() -> Path:
+    """The folder of public texts named by ARCHSMITH_TEST_DATA; skips where it is not set."""
+    folder = os.environ.get("ARCHSMITH_TEST_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("set ARCHSMITH_TEST_DATA to a folder of real texts to run this test")
+    return Path(folder)
