@@ -1,0 +1,72 @@
+"""Output head and cross-entropy by chunks of rows, so that all logits are never in memory.
+
+For training the gradient is made beside the loss, while a chunk's logits are still in the cache.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd import Function
+
+# Logits held at once. Chunks of 256 rows were fastest at 4096 to 16384 entries; small vocabularies
+# want one large product.
+CHUNK_ELEMENTS = 2**20
+MIN_CHUNK_ROWS = 256
+
+
+def row_nats(
+    hidden: Float[Tensor, "N D"],
+    weight: Float[Tensor, "V D"],
+    bias: Float[Tensor, " V"] | None,
+    targets: Int[Tensor, " N"],
+) -> Float[Tensor, " N"]:
+    """Cross-entropy of each row in nats, softmax in float32; for scoring, without gradient."""
+    rows = _chunk_rows(weight)
+    nats = [
+        F.cross_entropy(F.linear(chunk, weight, bias).float(), target, reduction="none")
+        for chunk, target in zip(hidden.split(rows), targets.split(rows), strict=True)
+    ]
+    return torch.cat(nats)
+
+
+class HeadLoss(Function):
+    """(hidden N D, weight V D, bias V or None, targets N) -> mean nats, float32."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor
+    ) -> Tensor:
+        grad_hidden = torch.empty_like(hidden)
+        grad_weight = torch.zeros_like(weight)
+        grad_bias = torch.zeros(len(weight), dtype=torch.float32, device=hidden.device)
+        nats = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        rows = _chunk_rows(weight)
+        for chunk, target, grad_chunk in zip(
+            hidden.split(rows), targets.split(rows), grad_hidden.split(rows), strict=True
+        ):
+            log_p = torch.log_softmax(F.linear(chunk, weight, bias), dim=-1)
+            target = target[:, None]
+            nats -= log_p.gather(1, target).sum(dtype=torch.float32)
+            # gradient of the logits: the probabilities, less one at the target
+            grad = log_p.exp_()
+            grad.scatter_add_(1, target, grad.new_full(target.shape, -1.0))
+            torch.mm(grad, weight, out=grad_chunk)
+            grad_weight.addmm_(grad.T, chunk)
+            if bias is not None:
+                grad_bias += grad.sum(0, dtype=torch.float32)
+        ctx.save_for_backward(grad_hidden, grad_weight, None if bias is None else grad_bias)
+        return nats / len(hidden)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
+        grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
+        scale = (grads[0] / len(grad_hidden)).to(grad_hidden.dtype)
+        grad_bias = None if grad_bias is None else (grad_bias * scale).to(grad_hidden.dtype)
+        return grad_hidden * scale, grad_weight * scale, grad_bias, None
+
+
+def _chunk_rows(weight: Tensor) -> int:
+    return max(MIN_CHUNK_ROWS, CHUNK_ELEMENTS // len(weight))
