@@ -251,7 +251,7 @@ class LlamaCpp:
     def fill(self, num_tokens: int) -> None:
         """Start afresh with `num_tokens` tokens in the context."""
         self.reset()
-        ids = np.arange(1, num_tokens + 1) % self.vocab_size
+        ids = (np.arange(1, num_tokens + 1) % self.vocab_size).tolist()
         for start in range(0, num_tokens, _BATCH_TOKENS):
             self.decode(ids[start : start + _BATCH_TOKENS], wanted=0)
 

@@ -1,7 +1,7 @@
-"""Which GGML type each tensor of a file gets, and what its rows take. Imports neither gguf nor torch.
+"""Which GGML type each tensor of a file gets, and what its rows take; imports no torch, no gguf.
 
-The rules are those of llama.cpp's `llama-quantize` without an importance matrix (src/llama-quant.cpp,
-github.com/ggml-org/llama.cpp): vectors stay float32; `_M` mixes give more bits to values and down
+The rules are those of llama.cpp's `llama-quantize` without an importance matrix (llama-quant.cpp
+of github.com/ggml-org/llama.cpp): vectors stay float32; `_M` mixes give more to values and down
 projections of the outer layers; the output head, or a tied embedding, gets Q6_K at least; a row
 that a type's blocks do not divide falls back to a type they do.
 """
