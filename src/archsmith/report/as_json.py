@@ -1,0 +1,144 @@
+"""Both views of a study as one plain dictionary, for machines. Keys stay; new ones may be added.
+
+    {
+      "version": 1,
+      "study": {"name", "phase", "seed", "created", "objectives": [...], "margin",
+                "primary_baseline", "elapsed_seconds", "budget_seconds", "command",
+                "limits": [{"metric", "comparison", "value"}],
+                "rungs": [{"index", "fraction", "train_bytes"}]},
+      "trials": {"complete": n, "pending": n, "failed": n, "rejected": n},
+      "rejections": {limit or reason: n},          "failures": {reason: n},
+      "running": [{"trial", "summary", "rung", "fraction_done", "train_bytes", "bits_per_byte",
+                   "seconds", "seconds_left"}],
+      "best": [trial],                             # the highest rung first, at most ten
+      "spending": {"phases": [{"phase", "seconds", "flops", "jobs", "failed_jobs",
+                   "failed_seconds", "planned_seconds"}], "total": {the same}}
+    }
+
+`report_json` adds
+
+      "verdict": {"outcome", "sentence", "caveat", "margin", "primary": comparison or null,
+                  "secondary": [comparison]},
+      "arms": [{"name", "kind", "seed", "trial", "summary", "architecture", "metrics",
+                "interval": [low, high] or null, "misses": [limit], "details"}],
+      "all_trials": [trial],
+      "corpus", "environment", "calibration", "suggestion": as the study noted them
+
+A trial is {"number", "state", "strategy", "reason", "broken_limits", "parents", "summary",
+"architecture", "metrics", "rung", "rung_metrics", "train_seconds"}; a comparison has the fields of
+`verdict.Comparison`. Metrics are in the unit of their name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from archsmith.report.study_report import ArmRow, StudyReport, TrialRow
+from archsmith.report.tables import (
+    failures,
+    missed_limits,
+    rejections,
+    state_counts,
+    top_trials,
+    total_spending,
+)
+from archsmith.report.verdict import Comparison, bits_per_byte_interval, judge
+
+VERSION = 1
+
+
+def status_json(report: StudyReport) -> dict[str, Any]:
+    """What `status --json` prints."""
+    return {
+        "version": VERSION,
+        "study": {
+            "name": report.name,
+            "phase": report.phase,
+            "seed": report.seed,
+            "created": report.created,
+            "objectives": list(report.objectives),
+            "margin": report.margin,
+            "primary_baseline": report.primary_baseline,
+            "elapsed_seconds": report.elapsed_seconds,
+            "budget_seconds": report.budget_seconds,
+            "command": report.command,
+            "limits": [limit._asdict() for limit in report.limits],
+            "rungs": [rung._asdict() for rung in report.rungs],
+        },
+        "trials": state_counts(report),
+        "rejections": rejections(report),
+        "failures": failures(report),
+        "running": [asdict(job) for job in report.running],
+        "best": [_trial(trial) for trial in top_trials(report)],
+        "spending": {
+            "phases": [asdict(row) for row in report.ledger],
+            "total": asdict(total_spending(report.ledger)),
+        },
+    }
+
+
+def report_json(report: StudyReport) -> dict[str, Any]:
+    """What `report --json` prints: the status and the final comparison."""
+    verdict = judge(report)
+    return status_json(report) | {
+        "verdict": {
+            "outcome": str(verdict.outcome),
+            "sentence": verdict.sentence,
+            "caveat": verdict.caveat,
+            "margin": verdict.margin,
+            "primary": None if verdict.primary is None else _comparison(verdict.primary),
+            "secondary": [_comparison(found) for found in verdict.secondary],
+        },
+        "arms": [_arm(report, arm) for arm in report.arms],
+        "all_trials": [_trial(trial) for trial in report.trials],
+        "corpus": _plain(report.corpus),
+        "environment": _plain(report.environment),
+        "calibration": _plain(report.calibration),
+        "suggestion": _plain(report.suggestion),
+    }
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    return asdict(comparison) | {"outcome": str(comparison.outcome)}
+
+
+def _arm(report: StudyReport, arm: ArmRow) -> dict[str, Any]:
+    interval = bits_per_byte_interval(arm)
+    return {
+        "name": arm.name,
+        "kind": arm.kind,
+        "seed": arm.seed,
+        "trial": arm.trial,
+        "summary": arm.summary,
+        "architecture": _plain(arm.architecture),
+        "metrics": dict(arm.metrics),
+        "interval": None if interval is None else list(interval),
+        "misses": list(missed_limits(report, arm)),
+        "details": _plain(arm.details),
+    }
+
+
+def _trial(trial: TrialRow) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "state": trial.state,
+        "strategy": trial.strategy,
+        "reason": trial.reason,
+        "broken_limits": list(trial.broken_limits),
+        "parents": list(trial.parents),
+        "summary": trial.summary,
+        "architecture": _plain(trial.architecture),
+        "metrics": dict(trial.metrics),
+        "rung": trial.rung,
+        "rung_metrics": {str(rung): dict(m) for rung, m in trial.rung_metrics.items()},
+        "train_seconds": trial.train_seconds,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """JSON containers of JSON values."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value

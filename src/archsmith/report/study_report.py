@@ -1,0 +1,166 @@
+"""The border of the report: one study as plain frozen values, whatever database it came from.
+
+Everything else in this package depends on this file alone, so it imports nothing but the standard
+library: architectures stand here as the JSON of their tree, metrics as numbers by name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+STATES = ("complete", "pending", "failed", "rejected")
+
+
+class CurvePoint(NamedTuple):
+    """One reading while a model was trained: bytes of text, seconds, held-out bits per byte."""
+
+    train_bytes: int
+    seconds: float
+    bits_per_byte: float
+
+
+class LimitRow(NamedTuple):
+    """A hard limit: `metric comparison value`, in the metric's own unit."""
+
+    metric: str
+    comparison: str
+    value: float
+
+
+class RungRow(NamedTuple):
+    """A fidelity: the share of the plan and its bytes of text."""
+
+    index: int
+    fraction: float
+    train_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRow:
+    """One candidate and everything known about it.
+
+    Attributes:
+        number: counted from 0 in the order of proposal.
+        state: one of `STATES`; `rejected` broke a limit and was never trained.
+        strategy: who proposed it.
+        reason: why it failed or was rejected, in words; empty otherwise.
+        broken_limits: metrics whose limit it breaks.
+        parents: trials it was made from.
+        summary: one line that says what it is.
+        architecture: JSON of the tree, or None for a point that is no architecture.
+        metrics: the latest value by metric name.
+        rung: highest rung finished; -1 before the first.
+        rung_metrics: metrics by rung.
+        curve: readings along the way, by bytes.
+        train_seconds: seconds spent on it, all rungs together.
+    """
+
+    number: int
+    state: str
+    strategy: str = ""
+    reason: str = ""
+    broken_limits: tuple[str, ...] = ()
+    parents: tuple[int, ...] = ()
+    summary: str = ""
+    architecture: Mapping[str, Any] | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    rung: int = -1
+    rung_metrics: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    curve: tuple[CurvePoint, ...] = ()
+    train_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningJob:
+    """One evaluation under way. Unknown numbers are None."""
+
+    trial: int
+    summary: str = ""
+    rung: int | None = None
+    fraction_done: float | None = None
+    train_bytes: int | None = None
+    bits_per_byte: float | None = None
+    seconds: float | None = None
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmRow:
+    """One row of the final comparison; one row per training seed.
+
+    Attributes:
+        name: what it is called; rows of one name are training seeds of one arm.
+        kind: `search`, `baseline` (a trained model) or `floor` (a compressor or n-gram model).
+        seed: of weights and data order; None where it was not told.
+        block_nats: nats per block of held-out text; the same blocks in every arm.
+        block_bytes: bytes of those blocks.
+        samples: (prompt, completion) pairs written by the deployed file.
+        details: anything else, as JSON values.
+    """
+
+    name: str
+    kind: str
+    seed: int | None = None
+    trial: int | None = None
+    summary: str = ""
+    architecture: Mapping[str, Any] | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    block_nats: tuple[float, ...] = ()
+    block_bytes: tuple[int, ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
+    samples: tuple[tuple[str, str], ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def number(self, name: str) -> float | None:
+        """A metric, or a number among the details; None where it is unknown."""
+        value = self.metrics.get(name, self.details.get(name))
+        usable = isinstance(value, int | float) and not isinstance(value, bool)
+        return float(value) if usable else None  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spending:
+    """What one phase cost, failed work included, and what the plan had set aside for it."""
+
+    phase: str
+    seconds: float = 0.0
+    flops: float = 0.0
+    jobs: int = 0
+    failed_jobs: int = 0
+    failed_seconds: float = 0.0
+    planned_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyReport:
+    """A study at one moment.
+
+    Attributes:
+        phase: what is happening, as in "search", "final training", "done".
+        primary_baseline: name of the arm the winner is compared with, fixed beforehand.
+        margin: bits per byte within which two arms count as equal, fixed beforehand.
+        elapsed_seconds, budget_seconds: wall clock since the start, and what was granted.
+        command: what reproduces the study.
+        corpus, environment, calibration, suggestion: JSON as the study noted it down.
+    """
+
+    name: str
+    phase: str = "search"
+    objectives: tuple[str, ...] = ("bits_per_byte",)
+    limits: tuple[LimitRow, ...] = ()
+    rungs: tuple[RungRow, ...] = ()
+    trials: tuple[TrialRow, ...] = ()
+    running: tuple[RunningJob, ...] = ()
+    arms: tuple[ArmRow, ...] = ()
+    primary_baseline: str | None = None
+    margin: float = 0.005
+    seed: int | None = None
+    created: str = ""
+    elapsed_seconds: float | None = None
+    budget_seconds: float | None = None
+    ledger: tuple[Spending, ...] = ()
+    corpus: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    suggestion: Mapping[str, Any] = field(default_factory=dict)
+    command: str = ""
