@@ -1,0 +1,1 @@
+"""Numbered migrations of the store, run by alembic when an older store is opened for writing."""
