@@ -1,1 +1,1 @@
-"""Texts, splits, tokenizers, token files, batches and the scoring protocol."""
+"""From the user's files to token streams: corpus, tokenizer, batches, and the scoring protocol."""
