@@ -1,8 +1,11 @@
 """Small architectures, weights and vocabularies for the tests of export."""
 
 import numpy as np
+import tokenizers
+from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
 
 from archsmith.architecture.tree import Architecture
+from archsmith.data.tokenizer import REGEXES, Tokenizer
 from archsmith.export.shapes import canonical_shapes
 
 
@@ -151,30 +154,32 @@ def random_weights(architecture, seed=0):
     return weights
 
 
+def make_tokenizer(vocab_size=280, pre_tokenizer="gpt-2"):
+    """A real tokenizer whose merges join pairs of letters: enough to fill a file of any size."""
+    letters = [chr(97 + index) for index in range(26)]
+    alphabet = byte_alphabet()
+    vocab = {token: index for index, token in enumerate(["<|endoftext|>", *alphabet])}
+    pairs = [(left, right) for left in letters for right in letters]
+    pairs += [(left + right, left + right) for left, right in pairs]
+    merges = []
+    for left, right in pairs[: vocab_size - 257]:
+        merges.append((left, right))
+        vocab[left + right] = len(vocab)
+    backend = tokenizers.Tokenizer(
+        models.BPE(vocab=vocab, merges=merges, ignore_merges=pre_tokenizer == "llama-bpe")
+    )
+    steps = [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=pre_tokenizer == "gpt-2")]
+    if pre_tokenizer != "gpt-2":
+        split = pre_tokenizers.Split(Regex(REGEXES[pre_tokenizer]), behavior="isolated")
+        steps.insert(0, split)
+    backend.pre_tokenizer = steps[0] if len(steps) == 1 else pre_tokenizers.Sequence(steps)
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens([AddedToken("<|endoftext|>", special=True, normalized=False)])
+    return Tokenizer(backend, pre_tokenizer=pre_tokenizer, document_token="<|endoftext|>")
+
+
 def byte_alphabet():
     """GPT-2's printable stand-ins of the 256 bytes, in byte order."""
     kept = [*range(33, 127), *range(161, 173), *range(174, 256)]
     extra = iter(range(256, 512))
     return [chr(byte) if byte in kept else chr(next(extra)) for byte in range(256)]
-
-
-class Vocabulary:
-    """A byte-level BPE whose merges join ever longer runs: enough to fill a file."""
-
-    document_token_id = 0
-
-    def __init__(self, vocab_size, pre_tokenizer="gpt-2"):
-        self.pre_tokenizer = pre_tokenizer
-        alphabet = byte_alphabet()
-        self._tokens = ["<|endoftext|>", *alphabet]
-        self._merges = []
-        for index in range(vocab_size - 257):
-            left, right = alphabet[97 + index % 26], alphabet[97 + index // 26]
-            self._merges.append(f"{left} {right}")
-            self._tokens.append(left + right)
-
-    def tokens(self):
-        return self._tokens
-
-    def merges(self):
-        return self._merges

@@ -5,7 +5,9 @@ A file is a header, key-value pairs, tensor descriptions, and tensors, each padd
 a name) goes into a reserve of fixed size, so that it does not move the number of bytes.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
 from typing import NamedTuple, Protocol
 
 from archsmith.architecture.tree import Architecture
@@ -18,7 +20,7 @@ ALIGNMENT = 32
 RESERVED_BYTES = 2048  # for the caller's metadata, padding included
 PADDING_KEY = "archsmith.padding"
 _HEADER_BYTES = 4 + 4 + 8 + 8  # magic, version, number of tensors, number of keys
-NORMAL_TOKEN, CONTROL_TOKEN = 1, 3  # llama_token_type
+NORMAL_TOKEN, CONTROL_TOKEN, USER_TOKEN = 1, 3, 4  # llama_token_type
 
 
 class VocabularyLike(Protocol):
@@ -30,6 +32,8 @@ class VocabularyLike(Protocol):
     def document_token_id(self) -> int: ...
     def tokens(self) -> list[str]: ...
     def merges(self) -> list[str]: ...
+    def special_token_ids(self) -> list[int]: ...
+    def added_token_ids(self) -> list[int]: ...
 
 
 class StoredTensor(NamedTuple):
@@ -151,14 +155,17 @@ def prefix_num_bytes(tokenizer: VocabularyLike) -> Callable[[int], int]:
     tokens, merges = tokenizer.tokens(), tokenizer.merges()
     token_bytes, merge_bytes = _running(tokens), _running(merges)
     fixed = _vocabulary_bytes(tokenizer, 0, 0) - 4 * len(tokens)
+    ids = {token: index for index, token in enumerate(tokens)}
+    # a prefix keeps the merges before the first that makes a token outside it
+    made = (ids[merge.replace(" ", "")] for merge in merges)
+    highest = list(accumulate(made, max))
 
     def num_bytes(vocab_size: int) -> int:
-        num_merges = len(merges) - (len(tokens) - vocab_size)
-        if num_merges < 0 or vocab_size > len(tokens):
+        if vocab_size > len(tokens):
             raise ExportError(
-                f"the tokenizer has {len(tokens) - len(merges)} to {len(tokens)} tokens; "
-                f"a vocabulary of {vocab_size} was asked for"
+                f"the tokenizer has {len(tokens)} tokens; {vocab_size} were asked for"
             )
+        num_merges = bisect_left(highest, vocab_size)
         return fixed + 4 * vocab_size + token_bytes[vocab_size] + merge_bytes[num_merges]
 
     return num_bytes

@@ -246,7 +246,7 @@ class LlamaCpp:
         for _ in range(warmup):
             self.time_token(context_position)
         times = [self.time_token(context_position) for _ in range(repeats)]
-        return self.timing(times, context_position=context_position)
+        return timing(times, context_position=context_position, num_threads=self.num_threads)
 
     def fill(self, num_tokens: int) -> None:
         """Start afresh with `num_tokens` tokens in the context."""
@@ -263,16 +263,17 @@ class LlamaCpp:
         self._library.llama_memory_seq_rm(self._memory, 0, position, -1)
         return elapsed
 
-    def timing(self, times_ms: Sequence[float], *, context_position: int) -> Timing:
-        """The figures of several `time_token` readings."""
-        return Timing(
-            median_ms=float(np.median(times_ms)),
-            min_ms=min(times_ms),
-            max_ms=max(times_ms),
-            repeats=len(times_ms),
-            context_position=context_position,
-            num_threads=self.num_threads,
-        )
+
+def timing(times_ms: Sequence[float], *, context_position: int, num_threads: int) -> Timing:
+    """The figures of several `time_token` readings."""
+    return Timing(
+        median_ms=float(np.median(times_ms)),
+        min_ms=min(times_ms),
+        max_ms=max(times_ms),
+        repeats=len(times_ms),
+        context_position=context_position,
+        num_threads=num_threads,
+    )
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

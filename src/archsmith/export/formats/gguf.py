@@ -17,6 +17,7 @@ from archsmith.export.files import replaced
 from archsmith.export.layout import (
     CONTROL_TOKEN,
     NORMAL_TOKEN,
+    USER_TOKEN,
     VocabularyLike,
     architecture_keys,
     reserved_keys,
@@ -128,7 +129,10 @@ def _add_vocabulary(writer: "GGUFWriter", tokenizer: VocabularyLike) -> None:
     types = _types()
     tokens = tokenizer.tokens()
     kinds = [NORMAL_TOKEN] * len(tokens)
-    kinds[tokenizer.document_token_id] = CONTROL_TOKEN
+    for index in tokenizer.added_token_ids():
+        kinds[index] = USER_TOKEN
+    for index in {*tokenizer.special_token_ids(), tokenizer.document_token_id}:
+        kinds[index] = CONTROL_TOKEN
     for name, values, kind in (
         ("tokens", tokens, types.STRING),
         ("token_type", kinds, types.INT32),
@@ -146,7 +150,7 @@ def _write_tensors(
     kinds = [stored_tensor(architecture, plan) for plan in plans]
     for plan, kind in zip(plans, kinds, strict=True):
         shape = plan.shape
-        dtype = np.dtype(np.float32)
+        dtype: np.dtype[Any] = np.dtype(np.float32)
         if kind.ggml_type != "F32":  # described by bytes; the writer derives the real shape
             shape = (*shape[:-1], GGML_TYPES[kind.ggml_type].row_bytes(shape[-1]))
             dtype = np.dtype(np.uint8)
