@@ -4,7 +4,7 @@ Own writer on the `gguf` package: llama.cpp's converter refuses tokenizers it do
 Quantization is llama.cpp's own code (`ggml_quantize_chunk`), one tensor in memory at a time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from archsmith.export.layout import (
     CONTROL_TOKEN,
     NORMAL_TOKEN,
     USER_TOKEN,
+    StoredTensor,
     VocabularyLike,
     architecture_keys,
     reserved_keys,
@@ -27,6 +28,7 @@ from archsmith.export.layout import (
 from archsmith.export.llamacpp import quantize
 from archsmith.export.quantization import GGML_TYPES
 from archsmith.export.shapes import canonical_shapes
+from archsmith.export.tensors import TensorPlan
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
@@ -52,19 +54,44 @@ class Gguf:
         overwrite: bool = False,
     ) -> None:
         """Write the file in `architecture.quantization`. Raises ExportError."""
-        path = Path(path)
         check_weights(architecture, weights)
-        check_vocabulary(architecture, tokenizer)
-        carrier = carrier_of(architecture)
-        with replaced(path, overwrite=overwrite) as temporary:
-            writer = _open(temporary, carrier.gguf_architecture)
-            keys = {**architecture_keys(architecture), **reserved_keys(metadata)}
-            for key, value in {**keys, **tokenizer_keys(tokenizer)}.items():
-                if key != "general.architecture":  # the writer has put it in
-                    _add(writer, key, value)
-            _add_vocabulary(writer, tokenizer)
-            _write_tensors(writer, architecture, weights)
-            writer.close()
+
+        def stored(plan: TensorPlan, kind: StoredTensor) -> np.ndarray:
+            data = plan.assemble(weights)
+            return data if data.ndim == 1 else quantize(kind.ggml_type, data)
+
+        write_file(
+            Path(path),
+            architecture=architecture,
+            tokenizer=tokenizer,
+            metadata=metadata,
+            stored=stored,
+            overwrite=overwrite,
+        )
+
+
+def write_file(
+    path: Path,
+    *,
+    architecture: Architecture,
+    tokenizer: VocabularyLike,
+    metadata: Mapping[str, Any],
+    stored: Callable[[TensorPlan, StoredTensor], np.ndarray],
+    overwrite: bool = False,
+) -> None:
+    """Write a GGUF file whose tensors come from `stored`: bytes uint8 [rows, bytes per row] of
+    the planned type, or float32 for vectors. Raises ExportError."""
+    check_vocabulary(architecture, tokenizer)
+    carrier = carrier_of(architecture)
+    with replaced(path, overwrite=overwrite) as temporary:
+        writer = _open(temporary, carrier.gguf_architecture)
+        keys = {**architecture_keys(architecture), **reserved_keys(metadata)}
+        for key, value in {**keys, **tokenizer_keys(tokenizer)}.items():
+            if key != "general.architecture":  # the writer has put it in
+                _add(writer, key, value)
+        _add_vocabulary(writer, tokenizer)
+        _write_tensors(writer, architecture, stored)
+        writer.close()
 
 
 def check_weights(architecture: Architecture, weights: Mapping[str, np.ndarray]) -> None:
@@ -142,7 +169,9 @@ def _add_vocabulary(writer: "GGUFWriter", tokenizer: VocabularyLike) -> None:
 
 
 def _write_tensors(
-    writer: "GGUFWriter", architecture: Architecture, weights: Mapping[str, np.ndarray]
+    writer: "GGUFWriter",
+    architecture: Architecture,
+    stored: Callable[[TensorPlan, StoredTensor], np.ndarray],
 ) -> None:
     from gguf import GGMLQuantizationType
 
@@ -160,8 +189,7 @@ def _write_tensors(
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
     for plan, kind in zip(plans, kinds, strict=True):
-        data = plan.assemble(weights)
-        writer.write_tensor_data(data if data.ndim == 1 else quantize(kind.ggml_type, data))
+        writer.write_tensor_data(stored(plan, kind))
 
 
 PART = Gguf()
