@@ -332,5 +332,6 @@ def example_study(*, seed: int = 0) -> StudyReport:
             "vocab_size": 4096,
             "why": "the largest whose table leaves three quarters of the file to layers",
         },
+        settings={"study_name": "standard-library", "seed": 0},
         command="archsmith search search.toml --seed 0",
     )

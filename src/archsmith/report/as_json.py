@@ -22,7 +22,7 @@
       "arms": [{"name", "kind", "seed", "trial", "summary", "architecture", "metrics",
                 "interval": [low, high] or null, "misses": [limit], "details"}],
       "all_trials": [trial],
-      "corpus", "environment", "calibration", "suggestion": as the study noted them
+      "corpus", "environment", "calibration", "suggestion", "settings": as the study noted them
 
 A trial is {"number", "state", "strategy", "reason", "broken_limits", "parents", "summary",
 "architecture", "metrics", "rung", "rung_metrics", "train_seconds"}; a comparison has the fields of
@@ -63,7 +63,7 @@ def status_json(report: StudyReport) -> dict[str, Any]:
             "budget_seconds": report.budget_seconds,
             "command": report.command,
             "limits": [limit._asdict() for limit in report.limits],
-            "rungs": [rung._asdict() for rung in report.rungs],
+            "rungs": [asdict(rung) for rung in report.rungs],
         },
         "trials": state_counts(report),
         "rejections": rejections(report),
@@ -95,6 +95,7 @@ def report_json(report: StudyReport) -> dict[str, Any]:
         "environment": _plain(report.environment),
         "calibration": _plain(report.calibration),
         "suggestion": _plain(report.suggestion),
+        "settings": _plain(report.settings),
     }
 
 

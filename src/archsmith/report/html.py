@@ -85,6 +85,7 @@ def render_html(report: StudyReport) -> str:
         suggestion=_pairs(report.suggestion),
         environment=_pairs(report.environment),
         details=_details(report),
+        settings=json.dumps(report.settings, indent=2) if report.settings else "",
         plots={
             "differences": plots.differences_plot(lines, margin=report.margin),
             "front_bytes": plots.front_plot(report, "file_bytes"),

@@ -105,7 +105,7 @@ def front_plot(report: StudyReport, metric: str) -> str:
                 color=_SERIES[index % len(_SERIES)],
                 linewidths=0,
                 zorder=4,
-                label=arm.name,
+                label=_label(arm.name),
             )
         if len(arms) > 1:
             best = front((arm.metrics[metric], arm.metrics["bits_per_byte"]) for arm in arms)
@@ -154,7 +154,7 @@ def curves_plot(report: StudyReport, against: str) -> str:
                 [point.bits_per_byte for point in arm.curve],
                 color=_SERIES[index % len(_SERIES)],
                 linestyle=_DASHES[index % len(_DASHES)],
-                label=arm.name,
+                label=_label(arm.name),
             )
         shown = [
             p.bits_per_byte for row in (arms or trials) for p in row.curve[len(row.curve) // 6 :]
@@ -167,7 +167,7 @@ def curves_plot(report: StudyReport, against: str) -> str:
             value = arm.metrics["bits_per_byte"]
             axes.axhline(value, color=_MUTED, linewidth=1.0, linestyle=":")
             axes.annotate(
-                arm.name, (1, value), xycoords=("axes fraction", "data"), xytext=(-2, 3),
+                _label(arm.name), (1, value), xycoords=("axes fraction", "data"), xytext=(-2, 3),
                 textcoords="offset points", ha="right", fontsize=9, color=_INK,
             )  # fmt: skip
             shown.append(value)
@@ -206,7 +206,7 @@ def differences_plot(lines: Sequence[ArmLine], *, margin: float) -> str:
         axes.set_yticks(
             range(len(compared)),
             [
-                line.arm.name + (" (primary)" if line.is_primary else "")
+                _label(line.arm.name) + (" (primary)" if line.is_primary else "")
                 for line in reversed(compared)
             ],
         )
@@ -274,12 +274,12 @@ def spending_plot(report: StudyReport) -> str:
                 spent, [row.failed_seconds for row in rows], height=0.34, color=_SERIES[1],
                 label="of it on failed jobs",
             )  # fmt: skip
-        axes.set_yticks(list(places), [row.phase for row in rows])
+        axes.set_yticks(list(places), [_label(row.phase) for row in rows])
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")
         axes.xaxis.set_major_formatter(lambda value, _: _clock(value))
         axes.xaxis.set_major_locator(_clock_locator(axes.get_xlim()[1]))
-        axes.set_xlabel("wall-clock time")
+        axes.set_xlabel("time of work, side by side jobs added up")
         _legend_below(figure, axes)
         words = ", ".join(f"{row.phase} {format_seconds(row.seconds)}" for row in rows)
         return _svg(figure, "spending", f"Time spent by phase: {words}.")
@@ -409,6 +409,12 @@ def _rung_name(report: StudyReport, rung: int) -> str:
         if row.index == rung:
             return f"rung {rung} ({format_bytes(row.train_bytes)})"
     return f"rung {rung}" if rung >= 0 else "before the first rung"
+
+
+def _label(name: str) -> str:
+    """A name as matplotlib may draw it: short, no formula, never hidden."""
+    short = name if len(name) <= 32 else name[:31] + "\u2026"
+    return short.replace("$", r"\$").lstrip("_")
 
 
 def _legend_below(figure: Any, axes: Any) -> None:

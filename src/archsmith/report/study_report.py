@@ -27,7 +27,8 @@ class LimitRow(NamedTuple):
     value: float
 
 
-class RungRow(NamedTuple):
+@dataclass(frozen=True)
+class RungRow:
     """A fidelity: the share of the plan and its bytes of text."""
 
     index: int
@@ -142,6 +143,7 @@ class StudyReport:
         elapsed_seconds, budget_seconds: wall clock since the start, and what was granted.
         command: what reproduces the study.
         corpus, environment, calibration, suggestion: JSON as the study noted it down.
+        settings: the expanded settings the study was made with, as JSON.
     """
 
     name: str
@@ -163,4 +165,5 @@ class StudyReport:
     environment: Mapping[str, Any] = field(default_factory=dict)
     calibration: Mapping[str, Any] = field(default_factory=dict)
     suggestion: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""

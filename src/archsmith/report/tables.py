@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from archsmith.report.figures import show_limit
-from archsmith.report.study_report import STATES, ArmRow, Spending, StudyReport, TrialRow
+from archsmith.report.study_report import STATES, ArmRow, LimitRow, Spending, StudyReport, TrialRow
 from archsmith.report.verdict import Comparison, Outcome, Verdict, bits_per_byte_interval
 
 
@@ -73,17 +73,17 @@ def arm_lines(report: StudyReport, verdict: Verdict) -> list[ArmLine]:
     )
 
 
+def limit_holds(limit: LimitRow, value: float) -> bool:
+    """Whether a value meets a limit."""
+    return value <= limit.value if limit.comparison == "<=" else value >= limit.value
+
+
 def missed_limits(report: StudyReport, row: ArmRow | TrialRow) -> tuple[str, ...]:
-    """Limits that a row's metrics break."""
+    """Limits that a row's metrics break, as people write them."""
     return tuple(
         show_limit(*limit)
         for limit in report.limits
-        if limit.metric in row.metrics
-        and (
-            row.metrics[limit.metric] > limit.value
-            if limit.comparison == "<="
-            else row.metrics[limit.metric] < limit.value
-        )
+        if limit.metric in row.metrics and not limit_holds(limit, row.metrics[limit.metric])
     )
 
 

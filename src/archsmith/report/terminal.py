@@ -29,7 +29,7 @@ from archsmith.report.verdict import Outcome, judge
 from archsmith.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Group, JustifyMethod
     from rich.table import Table
     from rich.text import Text
 
@@ -48,6 +48,7 @@ def status_view(report: StudyReport) -> "Group":
     from rich.text import Text
 
     parts: list[Text | Table] = [_header(report)]
+    titles: Titles
     counts = ", ".join(f"{count:,} {state}" for state, count in state_counts(report).items())
     parts.append(Text(f"trials: {counts}"))
     if report.running:
@@ -69,13 +70,14 @@ def report_view(report: StudyReport) -> "Group":
 
     verdict = judge(report)
     parts: list[Text | Table] = [_header(report)]
+    titles: Titles
     parts.append(Text(f"\n{verdict.sentence}", style=f"bold {_COLOURS[verdict.outcome]}"))
     if verdict.caveat:
         parts.append(Text(verdict.caveat))
     lines = arm_lines(report, verdict)
     if lines:
         titles = (
-            ("arm", "left"), ("bits/byte", "right"), ("winner minus it", "right"),
+            ("arm", "left"), ("bits/byte", "right"), ("winner\nminus it", "right"),
             ("file", "right"), ("ms/token", "right"), ("params", "right"),
             ("trained", "right"), ("verdict", "left"),
         )  # fmt: skip
@@ -114,11 +116,14 @@ def _table(title: str, titles: Titles, rows: Sequence[Sequence[str]]) -> "Table"
     from rich.text import Text
 
     table = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
+        title=f"\n{title}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
     )  # fmt: skip
     for name, side in titles:
-        table.add_column(name, justify="right" if side == "right" else "left", overflow="fold")
+        # figures keep their width; words fold
+        right = side == "right"
+        justify: JustifyMethod = "right" if right else "left"
+        table.add_column(name, justify=justify, no_wrap=right, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table
@@ -183,18 +188,18 @@ def _reasons(report: StudyReport) -> list["Table | Text"]:
     )
     for title, counts in found:
         if counts:
-            parts.append(Text(f"{title}:", style="bold"))
+            parts.append(Text(f"\n{title}:", style="bold"))
             parts += [Text(f"  {plural(n, 'trial')}: {why}") for why, n in counts.items()]
     return parts
 
 
 def _arm(line: ArmLine) -> tuple[str, ...]:
     metrics, found = line.arm.metrics, line.comparison
-    interval = "" if line.interval is None else "\n{:.3f}-{:.3f}".format(*line.interval)
+    interval = "" if line.interval is None else "\n[{:.4f},\n{:.4f}]".format(*line.interval)
     difference = NONE
     if found is not None:
         low, high = show_difference(found.low), show_difference(found.high)
-        difference = f"{show_difference(found.difference)}\n{low} to\n{high}"
+        difference = f"{show_difference(found.difference)}\n[{low},\n{high}]"
     seconds, text = line.arm.number("train_seconds"), line.arm.number("train_bytes")
     trained = [format_seconds(seconds)] if seconds is not None else []
     trained += [format_bytes(text)] if text is not None else []

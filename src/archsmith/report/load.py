@@ -1,0 +1,300 @@
+"""Read a study from a store into a `StudyReport`: the only file of the report that knows the store.
+
+What the store does not keep as a row it keeps as a note: `arms` (a list of `trial.ArmResult`),
+`corpus`, `environment`, `calibration`, `suggestion`, `floors` (name to bits per byte), `plan`
+(phase to seconds), `verdict` (`primary_baseline` and `margin`, fixed beforehand), `phase`,
+`command`. All are optional.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from archsmith.architecture.tree import Architecture
+from archsmith.errors import ArchsmithError
+from archsmith.report.study_report import (
+    ArmRow,
+    CurvePoint,
+    LimitRow,
+    RungRow,
+    RunningJob,
+    Spending,
+    StudyReport,
+    TrialRow,
+)
+from archsmith.report.tables import limit_holds
+from archsmith.store import records
+from archsmith.store.records import JobKind, JobRecord, JobState, LedgerEntry, TrialRecord
+from archsmith.store.store import Store
+from archsmith.trial import Limit
+
+Notes = Mapping[str, Any]
+
+
+def load_study(store: Store, name: str) -> StudyReport:
+    """Everything the report shows of a study, as it stands now. Raises StoreError."""
+    study, notes, trials = store.study(name), store.notes(name), store.trials(name)
+    running, now = store.running(name), store.clock()
+    settings, rungs = study.spec, _rungs(trials)
+    limits = tuple(_limit(limit) for limit in settings.get("limits", ()))
+    summaries = {trial.number: _summary(trial.architecture) for trial in trials}
+    arms = (*map(_arm, notes.get("arms", ())), *_floors(notes.get("floors", {})))
+    entries = store.ledger(name)
+    claims = _mapping(notes.get("verdict"))
+    last = max((entry.created for entry in entries), default=study.created)
+    environment = _mapping(notes.get("environment"))
+    return StudyReport(
+        name=study.name,
+        phase=str(notes.get("phase") or _phase(trials, arms)),
+        objectives=tuple(settings.get("objectives", ("bits_per_byte",))),
+        limits=limits,
+        rungs=rungs,
+        trials=tuple(_trial(trial, summaries[trial.number], limits) for trial in trials),
+        running=tuple(_running(job, summaries.get(job.number, ""), rungs, now) for job in running),
+        arms=arms,
+        primary_baseline=primary_baseline(arms, claims),
+        margin=float(claims.get("margin", 0.005)),
+        seed=study.seed,
+        created=datetime.fromtimestamp(study.created, UTC).isoformat(timespec="seconds"),
+        elapsed_seconds=max(now if running else last, study.created) - study.created,
+        budget_seconds=settings.get("timeout"),
+        ledger=spending(entries, trials, _planned(notes.get("plan"))),
+        corpus=_mapping(notes.get("corpus")),
+        environment=environment,
+        calibration=_mapping(notes.get("calibration")),
+        suggestion=_mapping(notes.get("suggestion")),
+        settings=settings,
+        command=str(notes.get("command") or environment.get("command") or ""),
+    )
+
+
+def primary_baseline(arms: Sequence[ArmRow], claims: Notes) -> str | None:
+    """The arm of the primary comparison: as noted beforehand, else the parameter maximizer.
+
+    The order of the arms stands in for the note where no arm says that it is the maximizer;
+    scores never decide.
+    """
+    noted = claims.get("primary_baseline")
+    if noted:
+        return str(noted)
+    baselines = [arm for arm in arms if arm.kind == "baseline"]
+    for arm in baselines:
+        if arm.details.get("role") in ("maximizer", "primary"):
+            return arm.name
+    for arm in baselines:
+        if any(word in arm.name.lower() for word in ("maximizer", "largest")):
+            return arm.name
+    return baselines[0].name if baselines else None
+
+
+def spending(
+    entries: Sequence[LedgerEntry], trials: Sequence[TrialRecord], planned: Mapping[str, float]
+) -> tuple[Spending, ...]:
+    """The ledger by phase, in order of first entry; jobs of all rungs are one phase, `search`.
+
+    A planned phase belongs to the spent one whose name shares a word's first five letters.
+    """
+    rows: dict[str, Spending] = {}
+    for entry in entries:
+        phase = _job_phase(entry.phase)
+        row = rows.get(phase, Spending(phase=phase))
+        rows[phase] = replace(
+            row, seconds=row.seconds + entry.seconds, flops=row.flops + entry.flops
+        )
+    for job in (job for trial in trials for job in trial.jobs if job.wall_seconds > 0):
+        phase = _job_phase(job.kind.value)
+        row = rows.get(phase, Spending(phase=phase))
+        failed = job.state is JobState.FAILED
+        rows[phase] = replace(
+            row,
+            jobs=row.jobs + 1,
+            failed_jobs=row.failed_jobs + failed,
+            failed_seconds=row.failed_seconds + failed * job.wall_seconds,
+        )
+    for phase, seconds in planned.items():
+        known = [name for name in rows if rows[name].planned_seconds is None]
+        same = [name for name in known if name == phase] or [
+            name for name in known if _stems(name) & _stems(phase)
+        ]
+        name = same[0] if same else phase
+        rows[name] = replace(rows.get(name, Spending(phase=name)), planned_seconds=seconds)
+    return tuple(rows.values())
+
+
+def _job_phase(phase: str) -> str:
+    """The report's name for a phase that the store names after a job's kind and rung."""
+    first = phase.split(" ")[0]
+    names = {
+        JobKind.RUNG.value: "search",
+        JobKind.MEASURE.value: "measuring on the device",
+        JobKind.EXTEND.value: "extending trunks",
+    }
+    return (
+        names.get(first, phase)
+        if phase in names or phase[len(first) :].strip().isdigit()
+        else phase
+    )
+
+
+def _stems(phase: str) -> set[str]:
+    words = phase.lower().replace("_", " ").split()
+    return {word[:5] for word in words if len(word) >= 5} - {"final"}
+
+
+def _planned(plan: Any) -> dict[str, float]:
+    """Seconds by phase from a mapping or pairs; `total_seconds` is no phase."""
+    pairs: Iterable[Any] = plan.items() if isinstance(plan, Mapping) else plan or ()
+    found = {}
+    for phase, seconds in pairs:
+        name = str(phase).removesuffix("_seconds").replace("_", " ")
+        if name != "total" and isinstance(seconds, int | float):
+            found[name] = float(seconds)
+    return found
+
+
+def _phase(trials: Sequence[TrialRecord], arms: Sequence[ArmRow]) -> str:
+    if any(arm.kind == "search" for arm in arms):
+        return "done"
+    if not trials:
+        return "preparation"
+    waiting = any(job.is_open for trial in trials for job in trial.jobs)
+    return "search" if waiting else "search, nothing queued"
+
+
+def _rungs(trials: Sequence[TrialRecord]) -> tuple[RungRow, ...]:
+    jobs: dict[int, JobRecord] = {}
+    for trial in trials:
+        for job in trial.jobs:
+            if job.kind is JobKind.RUNG and job.rung >= 0:
+                jobs.setdefault(job.rung, job)
+    return tuple(
+        RungRow(index=rung, fraction=jobs[rung].fraction, train_bytes=jobs[rung].train_bytes)
+        for rung in sorted(jobs)
+    )
+
+
+def _trial(trial: TrialRecord, summary: str, limits: Sequence[LimitRow]) -> TrialRow:
+    metrics = dict(trial.metrics)
+    broken: tuple[str, ...] = ()
+    if trial.state.value == "rejected":
+        broken = tuple(
+            limit.metric
+            for limit in limits
+            if limit.metric in metrics and not limit_holds(limit, metrics[limit.metric])
+        ) or tuple(limit.metric for limit in limits if limit.metric in trial.reason)
+    done = {
+        job.rung for job in trial.jobs if job.kind is JobKind.RUNG and job.state is JobState.DONE
+    }
+    return TrialRow(
+        number=trial.number,
+        state=trial.state.value,
+        strategy=trial.strategy,
+        reason=trial.reason,
+        broken_limits=broken,
+        parents=trial.parents,
+        summary=summary,
+        architecture=_architecture_json(trial.architecture),
+        metrics=metrics,
+        rung=trial.rung,
+        rung_metrics={rung: dict(trial.metrics_at(rung)) for rung in sorted(done)},
+        curve=tuple(
+            CurvePoint(train_bytes, seconds, value)
+            for train_bytes, seconds, metric, value in trial.curve
+            if metric == "bits_per_byte"
+        ),
+        train_seconds=trial.train_seconds,
+    )
+
+
+def _running(
+    job: records.RunningJob, summary: str, rungs: Sequence[RungRow], now: float
+) -> RunningJob:
+    seconds = max(now - job.started, 0.0)
+    done = job.fraction_done if job.progress_at is not None else None
+    return RunningJob(
+        trial=job.number,
+        summary=summary,
+        rung=job.rung if job.rung >= 0 else None,
+        fraction_done=done,
+        train_bytes=job.train_bytes or None,
+        bits_per_byte=job.metrics.get("bits_per_byte"),
+        seconds=seconds,
+        seconds_left=_seconds_left(job, rungs, seconds),
+    )
+
+
+def _seconds_left(
+    job: records.RunningJob, rungs: Sequence[RungRow], seconds: float
+) -> float | None:
+    """At this job's own pace: a higher rung continues where the one below it ended."""
+    targets = {rung.index: rung.train_bytes for rung in rungs}
+    target, begun = targets.get(job.rung, 0), targets.get(job.rung - 1, 0)
+    if target > 0 and job.train_bytes > begun:
+        return max(target - job.train_bytes, 0) * seconds / (job.train_bytes - begun)
+    if target == 0 and job.fraction_done > 0:
+        return seconds * (1 - job.fraction_done) / job.fraction_done
+    return None
+
+
+def _arm(arm: Notes) -> ArmRow:
+    """One `ArmResult` as JSON."""
+    architecture, details = arm.get("architecture"), _mapping(arm.get("details"))
+    seed = details.get("seed")
+    found = _architecture(architecture)
+    metrics = dict(_mapping(arm.get("metrics")))
+    if found is not None:
+        metrics.setdefault("num_params", float(found.num_params))
+    return ArmRow(
+        name=str(arm["name"]),
+        kind=str(arm["kind"]),
+        seed=seed if isinstance(seed, int) else None,
+        trial=arm.get("trial"),
+        summary=_summary(found if found is not None else architecture),
+        architecture=architecture if isinstance(architecture, Mapping) else None,
+        metrics=metrics,
+        block_nats=tuple(arm.get("block_nats", ())),
+        block_bytes=tuple(arm.get("block_bytes", ())),
+        curve=tuple(CurvePoint(*point) for point in arm.get("curve", ())),
+        samples=tuple((str(prompt), str(text)) for prompt, text in arm.get("samples", ())),
+        details=details,
+    )
+
+
+def _floors(floors: Notes) -> Iterable[ArmRow]:
+    for name, value in _mapping(floors).items():
+        if isinstance(value, int | float):
+            yield ArmRow(name=str(name), kind="floor", metrics={"bits_per_byte": float(value)})
+
+
+def _limit(limit: Any) -> LimitRow:
+    found = Limit.model_validate(limit)
+    return LimitRow(found.metric, found.comparison, found.value)
+
+
+def _architecture(data: Any) -> Architecture | None:
+    """The architecture that JSON describes; None for anything else (a table's row, a plug-in)."""
+    if not isinstance(data, Mapping) or "layers" not in data:
+        return None
+    try:
+        return Architecture.model_validate(data)
+    except (ValueError, ArchsmithError):
+        return None
+
+
+def _summary(point: Any) -> str:
+    """One line about a point of any space."""
+    if point is None:
+        return ""
+    return point.summary() if hasattr(point, "summary") else str(point)[:100]
+
+
+def _architecture_json(point: Any) -> Mapping[str, Any] | None:
+    return point.model_dump(mode="json") if isinstance(point, Architecture) else None
+
+
+def _mapping(value: Any) -> Notes:
+    """A note that should be an object; other values stand under one key."""
+    if value is None:
+        return {}
+    return value if isinstance(value, Mapping) else {"value": value}
