@@ -106,10 +106,10 @@ class Transformer(nn.Module):
 
     @torch.no_grad()
     def token_nats(
-        self, tokens: Int[Tensor, "B T"], targets: Int[Tensor, "B T"]
-    ) -> Float[Tensor, "B T"]:
-        """Nats of every target, float32: the scoring path."""
-        hidden = self._hidden(tokens, FAST, None).flatten(0, 1)
+        self, tokens: Int[Tensor, "B T"], targets: Int[Tensor, "B U"]
+    ) -> Float[Tensor, "B U"]:
+        """Nats of the targets of the last U positions, float32: the scoring path."""
+        hidden = self._hidden(tokens, FAST, None)[:, -targets.shape[1] :].flatten(0, 1)
         nats = row_nats(hidden, self.lm_head.weight, self.lm_head.bias, targets.flatten())
         return nats.view(targets.shape)
 

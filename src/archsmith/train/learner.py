@@ -1,0 +1,126 @@
+"""A model that learns: one update at a time, with everything an update changes in one place."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from archsmith.architecture.tree import Architecture
+from archsmith.errors import DivergedError
+from archsmith.model.transformer import Transformer, build
+from archsmith.train.faults import memory_errors
+from archsmith.train.optimizers.adamw import AdamW
+from archsmith.train.optimizers.base import Optimizer, Target
+from archsmith.train.optimizers.muon import Muon
+from archsmith.train.parametrization import tensor_rule
+from archsmith.train.recipe import Recipe
+from archsmith.train.weights import FlatWeights
+
+
+class Learner:
+    """Model, float32 masters and optimizer state of one architecture on one device."""
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        *,
+        recipe: Recipe,
+        seed: int,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.architecture, self.recipe = architecture, recipe
+        self.device, self.dtype = device, dtype
+        with memory_errors(f"making {architecture.summary()}"):
+            self._model = build(architecture, seed=seed, device=device)
+            self._weights = FlatWeights(self._model, dtype=dtype)
+            self._optimizers = self._make_optimizers()
+
+    def update(self, batch: Int[np.ndarray, "B T"], *, number: int, factor: float) -> float:
+        """Update `number` (from 0) at `factor` times the full rates; the loss in nats per token.
+
+        Args:
+            batch: windows of T tokens, of which the last T - 1 are targets.
+
+        Raises:
+            DivergedError: loss or gradient is not finite; the weights are as before.
+            OutOfMemoryError: the update needs more memory than there is.
+        """
+        with memory_errors(f"training {self.architecture.summary()}"):
+            tokens = torch.from_numpy(batch).to(self.device)
+            loss = self._model.loss(tokens[:, :-1], tokens[:, 1:])
+            loss.backward()
+            self._weights.take_gradients()
+            gradient = self._weights.gradient
+            nats, norm = torch.stack((loss.detach(), gradient.norm())).tolist()
+            self._check_finite(number, loss=nats, gradient=norm)
+            if norm > self.recipe.max_grad_norm:
+                gradient.mul_(self.recipe.max_grad_norm / norm)
+            for optimizer in self._optimizers:
+                optimizer.step(number=number, factor=factor)
+            self._weights.publish()
+        return nats
+
+    def masters(self) -> dict[str, Tensor]:
+        """The live float32 weights by canonical name. Call `publish` after changing them."""
+        return {slot.name: slot.master for slot in self._weights.slots}
+
+    def optimizer_state(self) -> dict[str, Tensor]:
+        """The optimizers' live tensors by name."""
+        states = [optimizer.state() for optimizer in self._optimizers]
+        return {name: tensor for state in states for name, tensor in state.items()}
+
+    def publish(self) -> None:
+        """Let the model compute with what the masters hold."""
+        self._weights.publish()
+
+    @contextmanager
+    def branch(self) -> Iterator[None]:
+        """Whatever is learnt inside is undone at the end."""
+        live = [self._weights.master, *self.optimizer_state().values()]
+        with memory_errors("keeping a trunk beside its branch"):
+            kept = [tensor.clone() for tensor in live]
+        try:
+            yield
+        finally:
+            for tensor, before in zip(live, kept, strict=True):
+                tensor.copy_(before)
+            self.publish()
+
+    def model(self) -> Transformer:
+        """A float32 copy of the model as it is now, on the same device."""
+        copy = build(self.architecture, seed=None, device=self.device)
+        masters = self.masters()
+        with torch.no_grad():
+            for name, parameter in copy.named_parameters():
+                parameter.copy_(masters[name])
+        return copy
+
+    def _make_optimizers(self) -> list[Optimizer]:
+        targets: dict[bool, list[Target]] = {True: [], False: []}
+        for slot in self._weights.slots:
+            rule = tensor_rule(
+                slot.name,
+                tuple(slot.master.shape),
+                architecture=self.architecture,
+                recipe=self.recipe,
+            )
+            targets[rule.muon].append(
+                Target(slot.name, slot.master, slot.gradient, rule.learning_rate, rule.decay)
+            )
+        return [
+            Muon(targets[True], momentum=self.recipe.momentum, dtype=self.dtype),
+            AdamW(targets[False], betas=self.recipe.betas, eps=self.recipe.adam_eps),
+        ]
+
+    def _check_finite(self, number: int, **values: float) -> None:
+        for what, value in values.items():
+            if not math.isfinite(value):
+                raise DivergedError(
+                    f"the {what} became {value} at step {number}, with a learning rate of "
+                    f"{self.recipe.learning_rate:g}; a lower one or a longer warm-up may hold"
+                )

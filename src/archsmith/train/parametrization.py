@@ -1,0 +1,60 @@
+"""Learning rates per tensor, so that one calibrated rate serves every width and depth.
+
+The forward pass is the stock classes' own and holds no multipliers, so what muP (Yang et al. 2022,
+arXiv 2203.03466) and CompleteP (Dey et al. 2025, arXiv 2505.01618) ask for is absorbed into initial
+scales (`archsmith.model.initialization`) and rates. Both optimizers ignore a gradient's scale,
+which makes the absorption exact:
+
+| tensor                              | AdamW                      | Muon                         |
+| ----------------------------------- | -------------------------- | ---------------------------- |
+| hidden matrix                       | rate · 256 / fan_in        | rate · max(1, out / in)^1/2  |
+| hidden matrix that writes residual  | the same · 6 / depth       | the same · 6 / depth         |
+| untied head                         | embedding rate · 256/width | AdamW, the same              |
+| embedding tied to the head          | embedding rate · √(256/w)  | AdamW, the same              |
+| embedding, norms, biases            | embedding rate             | AdamW, the same              |
+
+A tied table is an input, whose rate does not depend on width, and an output, whose rate falls with
+it: the root is the mean of the two. Weight decay per step does not depend on the shape.
+"""
+
+import math
+from typing import NamedTuple
+
+from archsmith.architecture.tree import Architecture
+from archsmith.model.initialization import RESIDUAL_WRITERS
+from archsmith.train.recipe import Recipe
+
+BASE_WIDTH = 256
+BASE_DEPTH = 6
+
+
+class TensorRule(NamedTuple):
+    """How one tensor is updated at the full rate.
+
+    `decay` is the share a step takes away; `muon` says which optimizer moves it.
+    """
+
+    learning_rate: float
+    decay: float
+    muon: bool
+
+
+def tensor_rule(
+    name: str, shape: tuple[int, ...], *, architecture: Architecture, recipe: Recipe
+) -> TensorRule:
+    """The rule of a tensor, by its canonical name and shape."""
+    module = name.split(".")[-2]
+    if len(shape) < 2:
+        return TensorRule(recipe.embedding_learning_rate, 0.0, muon=False)
+    if module in ("embed_tokens", "lm_head"):
+        narrower = BASE_WIDTH / architecture.hidden_size
+        if module == "embed_tokens":
+            narrower = math.sqrt(narrower) if architecture.tie_word_embeddings else 1.0
+        return TensorRule(recipe.embedding_learning_rate * narrower, 0.0, muon=False)
+    muon = recipe.optimizer == "muon"
+    fan_out, fan_in = shape[-2:]
+    factor = math.sqrt(max(1.0, fan_out / fan_in)) if muon else BASE_WIDTH / fan_in
+    if module in RESIDUAL_WRITERS:
+        factor *= BASE_DEPTH / architecture.num_hidden_layers
+    decay = recipe.learning_rate * recipe.weight_decay
+    return TensorRule(recipe.learning_rate * factor, decay, muon=muon)

@@ -1,0 +1,72 @@
+import torch
+
+from archsmith.train.optimizers.adamw import CHUNK_ELEMENTS, AdamW
+from archsmith.train.optimizers.base import Target
+from archsmith.train.optimizers.muon import Muon, orthogonalize
+
+
+def target(*shape, rate=0.01, decay=0.0, name="w"):
+    torch.manual_seed(0)
+    return Target(name, torch.randn(shape), torch.zeros(shape), rate, decay)
+
+
+def test_adamw_is_torchs_adamw():
+    ours = target(3, CHUNK_ELEMENTS // 2, decay=0.01 * 0.1)  # more than one chunk
+    theirs = ours.master.clone().requires_grad_()
+    optimizer = AdamW([ours], betas=(0.9, 0.95), eps=1e-8)
+    reference = torch.optim.AdamW([theirs], lr=0.01, betas=(0.9, 0.95), weight_decay=0.1)
+    for number in range(4):
+        ours.gradient.normal_()
+        theirs.grad = ours.gradient.clone()
+        optimizer.step(number=number, factor=1.0)
+        reference.step()
+    torch.testing.assert_close(ours.master, theirs.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_orthogonalize_keeps_directions_and_levels_their_sizes():
+    torch.manual_seed(0)
+    for shape in ((2, 12, 30), (2, 30, 12), (1, 16, 16)):
+        matrices = torch.randn(shape)
+        u, _, v = torch.linalg.svd(matrices, full_matrices=False)
+        found = orthogonalize(matrices, dtype=torch.float32)
+        sizes = torch.linalg.svdvals(found)
+        assert sizes.max() < 1.3
+        assert sizes.min() > 0.3
+        # the same singular vectors: u^T found v is diagonal
+        inner = u.mT @ found @ v.mT
+        diagonal = torch.diag_embed(torch.diagonal(inner, dim1=1, dim2=2))
+        torch.testing.assert_close(inner, diagonal, rtol=0, atol=1e-4)
+
+
+def test_muon_moves_against_the_gradient_whatever_its_scale():
+    moved = []
+    for scale in (1.0, 1e-4):
+        one = target(8, 12, rate=0.5)
+        before = one.master.clone()
+        one.gradient.copy_(torch.linspace(-1, 1, 96).view(8, 12).sin() * scale)
+        Muon([one], momentum=0.95, dtype=torch.float32).step(number=0, factor=0.5)
+        moved.append(one.master - before)
+    torch.testing.assert_close(moved[0], moved[1], rtol=1e-2, atol=1e-3)
+    assert (moved[0] * one.gradient).sum() < 0
+
+
+def test_state_holds_every_tensor_and_restores_the_next_step():
+    def make():
+        named = [target(8, 12, name="a"), target(8, 12, name="b"), target(4, 4, name="c")]
+        return named, Muon(named, momentum=0.9, dtype=torch.float32)
+
+    targets, muon = make()
+    assert sorted(muon.state()) == ["a.momentum", "b.momentum", "c.momentum"]
+    generator = torch.Generator().manual_seed(1)
+    gradients = [torch.randn(8, 12, generator=generator) for _ in range(2)]
+    targets[0].gradient.copy_(gradients[0])
+    muon.step(number=0, factor=1.0)
+    others, copy = make()
+    for name, tensor in copy.state().items():
+        tensor.copy_(muon.state()[name])
+    for first, second in zip(targets, others, strict=True):
+        second.master.copy_(first.master)
+    for group, optimizer in ((targets, muon), (others, copy)):
+        group[0].gradient.copy_(gradients[1])
+        optimizer.step(number=1, factor=1.0)
+    assert torch.equal(targets[0].master, others[0].master)
