@@ -148,6 +148,14 @@ class Architecture(Spec):
         """Content hash without the file's quantization: the key of a trained network."""
         return content_hash(self.model_dump(mode="json", exclude={"quantization"}))
 
+    @cached_property
+    def _value_hash(self) -> int:
+        return hash(tuple(getattr(self, name) for name in type(self).model_fields))
+
+    def __hash__(self) -> int:
+        # kept, because histories of thousands of points are looked up in sets
+        return self._value_hash
+
     def summary(self) -> str:
         """One line for people: "6x256 · 4h/2kv · ffn 704 · vocab 4096 tied · 4.3M · Q8_0"."""
         mixers = {_short_mixer(layer.mixer) for layer in self.layers}

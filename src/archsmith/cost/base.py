@@ -1,9 +1,12 @@
 """What every cost model is: a function from architecture to one metric."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
+from archsmith import registry
 from archsmith.architecture.tree import Architecture
+from archsmith.errors import ExportError
 
 # bytes of GGUF metadata that a vocabulary of this size needs (tokens, types, merges)
 TokenizerBytes = Callable[[int], int]
@@ -28,3 +31,24 @@ class CostModel(NamedTuple):
     metric: str
     exact: bool
     estimate: Callable[[Architecture, CostContext], float]
+
+
+def static_metrics(architecture: Architecture, context: CostContext) -> dict[str, float]:
+    """Every metric that some cost model computes, kept per architecture and context.
+
+    A metric that an architecture cannot have (a file size where no GGUF file can hold it) is
+    absent.
+    """
+    return dict(_metrics(architecture, context))
+
+
+@lru_cache(maxsize=1 << 16)
+def _metrics(architecture: Architecture, context: CostContext) -> Mapping[str, float]:
+    metrics = {}
+    for name in registry.names("cost"):
+        model: CostModel = registry.find("cost", name)
+        try:
+            metrics[model.metric] = model.estimate(architecture, context)
+        except ExportError:
+            continue
+    return metrics
