@@ -134,16 +134,19 @@ def _finer(text: str, limit: int) -> list[str]:
 def middle_border(text: str, target_bytes: int) -> int:
     """The character at which to cut so that about `target_bytes` bytes stand before it.
 
-    The paragraph border nearest to the target; without one the nearest line border; else the end.
+    The paragraph border nearest to the target, the end of the text being one; in a text without
+    paragraphs the nearest line border; else the end.
     """
     for border in (_BLANK_LINE, _LINE):
         ends = [found.end() for found in border.finditer(text)]
-        if ends:
-            position, best, best_distance, num_bytes = 0, len(text), len(text.encode()) + 1, 0
-            for end in ends:
-                num_bytes += len(text[position:end].encode())
-                position = end
-                if abs(num_bytes - target_bytes) < best_distance:
-                    best, best_distance = end, abs(num_bytes - target_bytes)
-            return best
+        if not ends:
+            continue
+        best, best_distance = len(text), abs(len(text.encode()) - target_bytes)
+        start = num_bytes = 0
+        for end in ends:
+            num_bytes += len(text[start:end].encode())
+            start = end
+            if abs(num_bytes - target_bytes) < best_distance:
+                best, best_distance = end, abs(num_bytes - target_bytes)
+        return best
     return len(text)

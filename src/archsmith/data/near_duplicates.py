@@ -21,7 +21,10 @@ class NearDuplicates:
     def __init__(self, *, threshold: float = 0.8, max_documents: int = 100_000) -> None:
         self.max_documents = max_documents
         self.threshold = threshold
-        self._index = MinHashLSH(threshold=threshold, num_perm=_NUM_PERMUTATIONS)
+        # candidates are checked by their signatures, so the bands may let too many through
+        self._index = MinHashLSH(
+            threshold=threshold, num_perm=_NUM_PERMUTATIONS, weights=(0.05, 0.95)
+        )
         self._signatures: list[np.ndarray] = []
         self._empty = MinHash(num_perm=_NUM_PERMUTATIONS, hashfunc=_as_is)
 

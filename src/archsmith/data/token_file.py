@@ -105,6 +105,46 @@ class TokenFile:
         return cls(path, manifest)
 
     @classmethod
+    def from_tokens(
+        cls,
+        tokens: np.ndarray,
+        path: Path,
+        *,
+        token_bytes: np.ndarray,
+        document_token_id: int = 0,
+        split: Split = Split.TRAIN,
+        corpus_hash: str = "",
+        tokenizer_hash: str = "",
+    ) -> "TokenFile":
+        """Write a stream that is already there: integers [num_tokens], a document token first.
+
+        `token_bytes` is int [vocabulary], the bytes of text of each id. Raises ConfigError.
+        """
+        if not len(tokens) or int(tokens.min()) < 0 or int(tokens.max()) >= len(token_bytes):
+            raise ConfigError(f"tokens: ids must be 0 to {len(token_bytes) - 1}, and at least one")
+        if int(tokens[0]) != document_token_id:
+            raise ConfigError("tokens: the stream must begin with the document token")
+        data = tokens.astype(_dtype_for(len(token_bytes)))
+        manifest = _Manifest(
+            version=_VERSION,
+            split=split,
+            corpus_hash=corpus_hash,
+            tokenizer_hash=tokenizer_hash,
+            document_token_id=document_token_id,
+            dtype=data.dtype.name,
+            num_tokens=len(data),
+            num_bytes=int(token_bytes[tokens].sum(dtype=np.int64)),
+            sha256=hashlib.sha256(data.tobytes()).hexdigest(),
+            token_bytes=tuple(token_bytes.tolist()),
+        )
+        partial = partial_path(path)
+        with clear_write_errors(path):
+            partial.write_bytes(data.tobytes())
+            publish(partial, path)
+        write_text(_manifest_path(path), manifest.model_dump_json())
+        return cls(path, manifest)
+
+    @classmethod
     def open(cls, path: Path) -> "TokenFile":
         """A file built before; its length is checked, its content only by `build`.
 
@@ -121,6 +161,10 @@ class TokenFile:
     def bytes_per_token(self) -> float:
         """Bytes of text a token of the stream stands for on average."""
         return self.num_bytes / self.num_tokens
+
+
+def _dtype_for(vocab_size: int) -> np.dtype:
+    return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
 
 
 def _manifest_path(path: Path) -> Path:
@@ -152,7 +196,7 @@ def _write(
     partial: Path,
     progress: Callable[[float], None] | None,
 ) -> _Manifest:
-    dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32)
+    dtype = _dtype_for(tokenizer.vocab_size)
     digest = hashlib.sha256()
     num_tokens = num_bytes = 0
     expected_bytes = corpus.split_bytes(split)
