@@ -221,6 +221,10 @@ class Trunk:
                 on_progress(self._reading(0, 0.0, self._smoothed, max(shares), speed, factor))
         return True
 
+    def is_beyond(self, train_bytes: int) -> bool:
+        """Whether it has been trained further than `run(train_bytes)` would go."""
+        return int((self.step - 1) * self._order.batch_bytes) >= train_bytes
+
     def cooldown(
         self,
         *,

@@ -1,0 +1,200 @@
+import dataclasses
+import json
+import random
+
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from archsmith import registry
+from archsmith.architecture.tree import Architecture
+from archsmith.data.corpus import Corpus, CorpusConfig
+from archsmith.data.protocol import ScoringProtocol
+from archsmith.data.tokenizer import Tokenizer
+from archsmith.errors import CheckpointError, ConfigError
+from archsmith.evaluators.base import Request
+from archsmith.evaluators.trunk_training import TrunkTraining
+from archsmith.model.transformer import build, load_numpy, to_numpy
+from archsmith.train.recipe import Recipe
+from archsmith.train.scoring import score_model
+from archsmith.train.trunk import load_model
+from archsmith.trial import Rung
+
+WORDS = ("the", "cat", "sat", "on", "a", "mat", "and", "ate", "one", "fish", "while", "dogs", "ran")
+RUNGS = [Rung(index=0, fraction=0.3, train_bytes=3000), Rung(index=1, fraction=1, train_bytes=6000)]
+
+
+def tiny(**changes):
+    attention = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16}
+    layer = {
+        "mixer": {"type": "attention", **attention},
+        "feed_forward": {"type": "gated_mlp", "intermediate_size": 48},
+    }
+    tree = {"hidden_size": 32, "vocab_size": 270, "max_position_embeddings": 24}
+    return Architecture.model_validate({**tree, "layers": [layer], **changes})
+
+
+@pytest.fixture(scope="module")
+def evaluator(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "text").mkdir()
+    rng = random.Random(0)
+    for number in range(60):
+        lines = [" ".join(rng.choices(WORDS, k=12)) for _ in range(12)]
+        (folder / "text" / f"{number}.txt").write_text("\n".join(lines), encoding="utf-8")
+    config = CorpusConfig(
+        files=(str(folder / "text"),),
+        validation_fraction=0.1,
+        test_fraction=0.1,
+        minimum_split_bytes=256,
+        near_duplicates=False,
+    )
+    corpus = Corpus.prepare(config, folder / "corpus")
+    Tokenizer.train(corpus, vocab_size=280).save(folder / "tokenizer.json")
+    return TrunkTraining(
+        corpus=folder / "corpus",
+        tokenizer=folder / "tokenizer.json",
+        token_files=folder / "tokens",
+        recipe=Recipe(batch_tokens=48, warmup_steps=3, dtype="float32", cooldown_fraction=0.3),
+        protocol=ScoringProtocol(context_bytes=64, stride_bytes=32, max_bytes=500),
+        device="cpu",
+    )
+
+
+def request(folder, rung=0, **changes):
+    settings = {"architecture": tiny(), "rung": RUNGS[rung], "seed": 0, "checkpoint_dir": folder}
+    return Request(**{**settings, **changes})
+
+
+def test_is_found_by_name_and_travels_as_json(evaluator):
+    found = registry.find("evaluators", "trunk_training")
+    assert found is TrunkTraining
+    data = json.loads(evaluator.model_dump_json())
+    assert found.model_validate(data) == evaluator
+
+
+def test_result_holds_the_metrics_it_declares(evaluator, tmp_path):
+    readings = []
+    result = evaluator.evaluate(request(tmp_path, on_progress=readings.append))
+    assert result.complete
+    assert set(result.metrics) == set(evaluator.metrics())
+    assert 0 < result.metrics["bits_per_byte"] < 8
+    assert result.metrics["train_seconds"] > 0
+    details = result.details
+    assert details["train_bytes"] >= 3000
+    assert details["context_tokens"] == 24
+    assert details["score"]["num_bytes"] == 500
+    assert not details["cooled_down"]
+    assert (details["dtype"], details["num_threads"]) == ("float32", 1)
+    assert details["flops"] == details["train_tokens"] * 3 * tiny().flops_per_token(24)
+    json.dumps(dict(details))
+    assert result.curve[-1][2:] == ("bits_per_byte", result.metrics["bits_per_byte"])
+    fractions = [reading.fraction_done for reading in readings]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] <= 1.0
+
+
+def test_score_is_that_of_the_saved_checkpoint(evaluator, tmp_path):
+    result = evaluator.evaluate(request(tmp_path))
+    _, search = evaluator._token_files(tiny(), num_threads=1)
+    score = score_model(load_model(result.checkpoint), search, evaluator.protocol)
+    assert score.bits_per_byte == result.metrics["bits_per_byte"]
+
+
+def test_same_seed_same_numbers_and_promotion_equals_one_long_run(evaluator, tmp_path):
+    first = evaluator.evaluate(request(tmp_path / "a", 0))
+    again = evaluator.evaluate(request(tmp_path / "b", 0))
+    other = evaluator.evaluate(request(tmp_path / "c", 0, seed=1))
+    assert first.metrics["bits_per_byte"] == again.metrics["bits_per_byte"]
+    assert first.metrics["bits_per_byte"] != other.metrics["bits_per_byte"]
+    promoted = evaluator.evaluate(request(tmp_path / "d", 1, checkpoint_in=first.checkpoint))
+    straight = evaluator.evaluate(request(tmp_path / "e", 1))
+    assert promoted.metrics["bits_per_byte"] == straight.metrics["bits_per_byte"]
+    assert promoted.metrics["train_seconds"] > first.metrics["train_seconds"]
+
+
+def test_stopped_job_is_incomplete_and_continues_to_the_same_number(evaluator, tmp_path):
+    answers = iter([False] * 5 + [True])
+    stopped = evaluator.evaluate(request(tmp_path, should_stop=lambda: next(answers)))
+    assert not stopped.complete
+    assert not stopped.metrics
+    assert stopped.details["step"] == 5
+    resumed = evaluator.evaluate(request(tmp_path, checkpoint_in=stopped.checkpoint))
+    straight = evaluator.evaluate(request(tmp_path / "other"))
+    assert resumed.metrics["bits_per_byte"] == straight.metrics["bits_per_byte"]
+
+
+def test_killed_job_continues_from_its_own_last_checkpoint(evaluator, tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def kill(progress):
+        if progress.step == 20:
+            raise Killed
+
+    often = evaluator.model_copy(update={"checkpoint_seconds": 1e-9})
+    with pytest.raises(Killed):
+        often.evaluate(request(tmp_path, on_progress=kill))
+    steps = []
+    resumed = often.evaluate(
+        request(tmp_path, on_progress=lambda progress: steps.append(progress.step))
+    )
+    assert steps[0] == 20  # the reading at 10 was saved, that at 20 was not
+    straight = evaluator.evaluate(request(tmp_path / "other"))
+    assert resumed.metrics["bits_per_byte"] == straight.metrics["bits_per_byte"]
+
+
+def test_cooldown_scores_a_branch_and_keeps_the_trunk_to_extend(evaluator, tmp_path):
+    plain = evaluator.evaluate(request(tmp_path / "plain"))
+    cooled = evaluator.evaluate(request(tmp_path / "cooled", options={"cooldown": True}))
+    assert cooled.details["cooled_down"]
+    assert cooled.metrics["bits_per_byte"] != plain.metrics["bits_per_byte"]
+    trunks = [to_numpy(load_model(result.checkpoint)) for result in (plain, cooled)]
+    assert all((trunks[0][name] == trunks[1][name]).all() for name in trunks[0])
+    model = build(tiny(), seed=None)
+    load_numpy(model, load_file(cooled.details["weights"]))
+    _, search = evaluator._token_files(tiny(), num_threads=1)
+    score = score_model(model, search, evaluator.protocol)
+    assert score.bits_per_byte == cooled.metrics["bits_per_byte"]
+    assert cooled.details["branch_steps"] == round(0.3 * cooled.details["step"])
+
+
+def test_options_change_the_recipe_and_bad_ones_are_refused(evaluator, tmp_path):
+    result = evaluator.evaluate(request(tmp_path, options={"learning_rate": 0.005}))
+    assert result.details["learning_rate"] == 0.005
+    result = evaluator.evaluate(request(tmp_path, options={"optimizer": "adamw"}))
+    assert result.details["learning_rate"] == Recipe(optimizer="adamw").learning_rate
+    with pytest.raises(ConfigError, match="did you mean 'learning_rate'"):
+        evaluator.evaluate(request(tmp_path, options={"learningrate": 0.1}))
+    with pytest.raises(ConfigError, match="cooldown: true or false"):
+        evaluator.evaluate(request(tmp_path, options={"cooldown": "yes"}))
+    with pytest.raises(ConfigError, match="needs a rung"):
+        evaluator.evaluate(dataclasses.replace(request(tmp_path), rung=None))
+
+
+def test_a_leftover_trained_beyond_the_rung_is_not_mistaken_for_it(evaluator, tmp_path):
+    evaluator.evaluate(request(tmp_path / "a", 1))
+    lower = evaluator.evaluate(request(tmp_path / "a", 0))
+    straight = evaluator.evaluate(request(tmp_path / "b", 0))
+    assert lower.metrics["bits_per_byte"] == straight.metrics["bits_per_byte"]
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(evaluator, tmp_path):
+    result = evaluator.evaluate(request(tmp_path / "a"))
+    wider = tiny(hidden_size=48)
+    with pytest.raises(CheckpointError, match="another architecture"):
+        evaluator.evaluate(
+            request(tmp_path / "b", architecture=wider, checkpoint_in=result.checkpoint)
+        )
+    requantized = tiny(quantization="Q4_0")
+    continued = evaluator.evaluate(
+        request(tmp_path / "c", 1, architecture=requantized, checkpoint_in=result.checkpoint)
+    )
+    assert continued.complete
+
+
+def test_context_bytes_shortens_training_windows(evaluator, tmp_path):
+    short = evaluator.model_copy(update={"context_bytes": 20})
+    result = short.evaluate(request(tmp_path))
+    assert 1 <= result.details["context_tokens"] < 24
+    assert torch.get_num_threads() == 1
