@@ -121,15 +121,15 @@ def judge(report: StudyReport) -> Verdict:
 
 def compare(winners: Sequence[ArmRow], baselines: Sequence[ArmRow], *, margin: float) -> Comparison:
     """Two arms on the same blocks of text; rows are training seeds, paired in order."""
-    num_seeds = min(len(winners), len(baselines))
+    from archsmith.data.intervals import paired_interval
+
     pairs = list(zip(winners, baselines, strict=False))
-    text = paired_interval(
-        _mean_nats([a for a, _ in pairs]),
-        _mean_nats([b for _, b in pairs]),
-        pairs[0][0].block_bytes,
-        pairs[0][1].block_bytes,
+    num_seeds = len(pairs)
+    difference, low, high = paired_interval(
+        _mean_arm([winner for winner, _ in pairs]),
+        _mean_arm([baseline for _, baseline in pairs]),
+        confidence=CONFIDENCE,
     )
-    difference, low, high = text
     error, critical = (high - low) / (2 * _Z), _Z
     if num_seeds > 1:
         per_seed = [_bits_per_byte(a) - _bits_per_byte(b) for a, b in pairs]
@@ -226,37 +226,10 @@ def bits_per_byte_interval(arm: ArmRow) -> tuple[float, float] | None:
     """95 % interval of an arm's own score over the choice of held-out text; None without blocks."""
     if len(arm.block_nats) < 2:
         return None
-    zeros = tuple(0.0 for _ in arm.block_nats)
-    _, low, high = paired_interval(arm.block_nats, zeros, arm.block_bytes, arm.block_bytes)
-    return low, high
+    from archsmith.data.intervals import score_interval
 
-
-def paired_interval(
-    first_nats: Sequence[float],
-    second_nats: Sequence[float],
-    first_bytes: Sequence[int],
-    second_bytes: Sequence[int],
-    *,
-    num_resamples: int = 4000,
-    seed: int = 0,
-) -> tuple[float, float, float]:
-    """First minus second in bits per byte, and its 95 % percentile interval over blocks."""
-    import numpy as np
-
-    rng = np.random.default_rng(seed)
-    nats = np.stack([first_nats, second_nats], axis=1) / math.log(2)
-    num_bytes = np.stack([first_bytes, second_bytes], axis=1).astype(np.float64)
-    num_blocks = len(nats)
-    shares = np.full(num_blocks, 1 / num_blocks)
-    draws = []
-    for _ in range(0, num_resamples, 100):  # in pieces, so that long texts need little memory
-        counts = rng.multinomial(num_blocks, shares, size=100).astype(np.float64)
-        scores = (counts @ nats) / (counts @ num_bytes)
-        draws.append(scores[:, 0] - scores[:, 1])
-    scores = nats.sum(axis=0) / num_bytes.sum(axis=0)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(np.concatenate(draws), [tail, 1 - tail])
-    return float(scores[0] - scores[1]), float(low), float(high)
+    found = score_interval(arm, confidence=CONFIDENCE)
+    return found.low, found.high
 
 
 def t_quantile(freedom: float) -> float:
@@ -283,17 +256,18 @@ def _nothing(report: StudyReport, reason: str, secondary: Sequence[Comparison] =
 
 
 def _comparable(winners: Sequence[ArmRow], rows: Sequence[ArmRow]) -> bool:
-    """Scored on the same text: as many blocks, of nearly equal bytes (a token may straddle)."""
+    """Scored on the same blocks of text, more than one of them."""
     first = winners[0]
     return len(first.block_nats) > 1 and all(
-        len(row.block_nats) == len(first.block_nats)
-        and abs(sum(row.block_bytes) - sum(first.block_bytes)) <= 0.001 * sum(first.block_bytes)
+        row.block_bytes == first.block_bytes and len(row.block_nats) == len(first.block_nats)
         for row in (*winners, *rows)
     )
 
 
-def _mean_nats(rows: Sequence[ArmRow]) -> list[float]:
-    return [fmean(block) for block in zip(*(row.block_nats for row in rows), strict=True)]
+def _mean_arm(rows: Sequence[ArmRow]) -> ArmRow:
+    """An arm with each block's nats averaged over training seeds."""
+    nats = zip(*(row.block_nats for row in rows), strict=True)
+    return replace(rows[0], block_nats=tuple(fmean(block) for block in nats))
 
 
 def _bits_per_byte(row: ArmRow) -> float:
