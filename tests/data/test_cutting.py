@@ -64,4 +64,5 @@ def test_the_middle_is_cut_at_the_nearest_paragraph() -> None:
     assert text[: middle_border(text, 23)] == "one\nline\n\ntwo\n\nthree\n \n"
     assert text[: middle_border(text, 99)] == text
     assert middle_border("a\nbb\ncc", 3) == 2
-    assert middle_border("nothing", 3) == 7
+    assert middle_border("no line here", 4) == 3
+    assert middle_border("üüüü", 3) == 1

@@ -135,9 +135,9 @@ def middle_border(text: str, target_bytes: int) -> int:
     """The character at which to cut so that about `target_bytes` bytes stand before it.
 
     The paragraph border nearest to the target, the end of the text being one; in a text without
-    paragraphs the nearest line border; else the end.
+    paragraphs the nearest end of a line, else of a word, else of a character.
     """
-    for border in (_BLANK_LINE, _LINE):
+    for border in (_BLANK_LINE, _LINE, _WORD):
         ends = [found.end() for found in border.finditer(text)]
         if not ends:
             continue
@@ -149,4 +149,4 @@ def middle_border(text: str, target_bytes: int) -> int:
             if abs(num_bytes - target_bytes) < best_distance:
                 best, best_distance = end, abs(num_bytes - target_bytes)
         return best
-    return len(text)
+    return len(text.encode()[: max(target_bytes, 0)].decode("utf-8", errors="ignore"))
