@@ -6,6 +6,7 @@ from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
 
 from archsmith.architecture.tree import Architecture
 from archsmith.data.tokenizer import REGEXES, Tokenizer
+from archsmith.export.formats.gguf import PART as GGUF
 from archsmith.export.shapes import canonical_shapes
 
 
@@ -146,7 +147,7 @@ def random_weights(architecture, seed=0):
     weights = {}
     for name, shape in canonical_shapes(architecture).items():
         if len(shape) == 2:
-            scale = 1.0 if "embed" in name else shape[1] ** -0.5
+            scale = 0.3 if "embed" in name else shape[1] ** -0.5
             weights[name] = rng.normal(0, scale, shape).astype(np.float32)
         else:
             base = 1.0 if name.endswith("norm.weight") else 0.0
@@ -183,3 +184,17 @@ def byte_alphabet():
     kept = [*range(33, 127), *range(161, 173), *range(174, 256)]
     extra = iter(range(256, 512))
     return [chr(byte) if byte in kept else chr(next(extra)) for byte in range(256)]
+
+
+def write_gguf(path, architecture, *, weights=None, tokenizer=None, metadata=None, **options):
+    """The file of an architecture with random weights; returns the weights."""
+    weights = random_weights(architecture) if weights is None else weights
+    GGUF.write(
+        path,
+        weights=weights,
+        architecture=architecture,
+        tokenizer=tokenizer or make_tokenizer(architecture.vocab_size),
+        metadata=metadata or {},
+        **options,
+    )
+    return weights

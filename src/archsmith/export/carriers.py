@@ -59,22 +59,21 @@ def carrier_of(architecture: Architecture) -> Carrier:
 
 
 def unsupported(architecture: Architecture, targets: Iterable[str] = TARGETS) -> list[str]:
-    """Why no carrier holds `architecture`, in terms of the nearest one; empty if one does.
+    """Why no carrier holds `architecture`, in terms of the nearest ones; empty if one does.
 
     Every carrier of the table serves both targets, `huggingface` and `gguf`.
     """
     for target in targets:
         if target not in TARGETS:
             raise ConfigError(f"unknown export target '{target}'; {did_you_mean(target, TARGETS)}")
-    nearest: tuple[str, list[str]] | None = None
-    for carrier in _table().values():
-        reasons = carrier.refusals(architecture)
-        if not reasons:
-            return []
-        if nearest is None or len(reasons) < len(nearest[1]):
-            nearest = (carrier.name, reasons)
-    assert nearest is not None, "the table is not empty"
-    return [f"{nearest[0]}: {reason}" for reason in nearest[1]]
+    refusals = [(carrier.name, carrier.refusals(architecture)) for carrier in _table().values()]
+    fewest = min(len(reasons) for _, reasons in refusals)
+    said: dict[str, str] = {}
+    for name, reasons in refusals:
+        if len(reasons) == fewest:
+            for reason in reasons:
+                said.setdefault(reason, f"{name}: {reason}")
+    return list(said.values())
 
 
 def gguf_plan(architecture: Architecture) -> list[TensorPlan]:

@@ -56,6 +56,7 @@ class LlamaCpp:
         self._library: Library = library()
         self._model: int | None = None
         self._context: int | None = None
+        self._position = 0
         if not self.path.is_file():
             raise ConfigError(f"{self.path}: no such file")
         self._library.errors.clear()
@@ -189,13 +190,24 @@ class LlamaCpp:
     def reset(self) -> None:
         """Forget all tokens decoded so far."""
         self._library.llama_memory_clear(self._memory, True)
+        self._position = 0
 
     def decode(self, tokens: Sequence[int], *, wanted: int = 1) -> np.ndarray:
-        """Append at most 256 tokens to the context; logits after the last `wanted`, [wanted, V]."""
+        """Append up to 256 tokens to the context; logits after the last `wanted`, [wanted, V].
+
+        Raises ExportError if the context is full.
+        """
         ids = np.ascontiguousarray(tokens, dtype=np.int32)
+        assert len(ids) <= _BATCH_TOKENS, "a batch holds no more"
         if ids.size == 0 or ids.min() < 0 or ids.max() >= self.vocab_size:
             raise ConfigError(
                 f"token ids must lie in [0, {self.vocab_size}), got {ids.tolist()[:8]}"
+            )
+        if self._position + len(ids) > self.context_tokens:
+            # llama.cpp would abort on a batch longer than its context
+            raise ExportError(
+                f"{self._position + len(ids)} tokens are longer than the context of "
+                f"{self.context_tokens}"
             )
         flags = np.zeros(len(ids), dtype=np.int8)
         flags[len(ids) - wanted :] = 1
@@ -205,10 +217,9 @@ class LlamaCpp:
             logits=flags.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
         )
         code = self._library.llama_decode(self._context, batch)
-        if code == 1:
-            raise ExportError(f"the window is longer than the context of {self.context_tokens}")
         if code != 0:
             raise self._library.failure(f"llama.cpp failed to decode (code {code})")
+        self._position += len(ids)
         if wanted == 0:
             return np.empty((0, self.vocab_size), dtype=np.float32)
         pointer = self._library.llama_get_logits(self._context)
@@ -261,6 +272,7 @@ class LlamaCpp:
         self.decode([position % self.vocab_size])
         elapsed = 1e3 * (time.perf_counter() - started)
         self._library.llama_memory_seq_rm(self._memory, 0, position, -1)
+        self._position = position
         return elapsed
 
 
