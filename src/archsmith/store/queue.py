@@ -144,6 +144,7 @@ def settle(
     flops: float,
     now: float,
     lost: bool = False,
+    error: str = "",
     **values: Any,
 ) -> bool:
     """End an attempt: give up the lease, add up its time, enter it in the ledger."""
@@ -153,11 +154,11 @@ def settle(
         .values(
             state=state.value,
             lease_until=0.0,
-            error=reason,
             finished=None if state in OPEN_STATES else now,
             cpu_seconds=_jobs.c.cpu_seconds + cpu_seconds,
             wall_seconds=_jobs.c.wall_seconds + wall_seconds,
             losses=_jobs.c.losses + int(lost),
+            error=error,
             **values,
         )
     )
@@ -192,26 +193,28 @@ def add_results(
     rows = [{"job_id": job.id, "name": name, "value": float(v)} for name, v in metrics.items()]
     if rows:
         connection.execute(sa.insert(schema.metrics), rows)
-    points = list(curve)
-    if points:
-        table = schema.readings
-        first = min(point[0] for point in points)
-        connection.execute(
-            sa.delete(table).where(table.c.job_id == job.id, table.c.train_bytes >= first)
-        )
-        add_readings(connection, job, points)
+    add_readings(connection, job, curve, replace=True)
 
 
 def add_readings(
-    connection: Connection, job: JobRecord, points: Iterable[tuple[int, float, str, float]]
+    connection: Connection,
+    job: JobRecord,
+    points: Iterable[tuple[int, float, str, float]],
+    *,
+    replace: bool,
 ) -> None:
-    """Write a batch of readings: (train_bytes, seconds, metric, value)."""
+    """Write a batch of (train_bytes, seconds, metric, value); `replace` those from its first on."""
     rows = [
         {"job_id": job.id, "train_bytes": b, "seconds": s, "name": name, "value": float(value)}
         for b, s, name, value in points
     ]
-    if rows:
-        connection.execute(sa.insert(schema.readings), rows)
+    if not rows:
+        return
+    table = schema.readings
+    if replace:
+        later = table.c.train_bytes >= min(int(row["train_bytes"]) for row in rows)  # type: ignore[call-overload]
+        connection.execute(sa.delete(table).where(table.c.job_id == job.id, later))
+    connection.execute(sa.insert(table), rows)
 
 
 def set_progress(connection: Connection, job: JobRecord, text: str, *, now: float) -> None:

@@ -206,6 +206,15 @@ class Store:
         with transaction(self.engine, "read") as connection:
             return trials.changed(connection, record, since=-1, curves=True)[1]
 
+    def trial(self, study: str, number: int) -> TrialRecord:
+        """One trial with its curves. Raises StoreError."""
+        record = self.study(study)
+        with transaction(self.engine, "read") as connection:
+            found = trials.changed(connection, record, since=-1, curves=True, number=number)[1]
+        if not found:
+            raise StoreError(f"study '{study}' has no trial {number}")
+        return found[0]
+
     def changes(self, study: str, *, since: int) -> tuple[int, list[TrialRecord]]:
         """Trials changed after revision `since` (without curves), and the revision reached."""
         record = self.study(study)
@@ -302,10 +311,8 @@ class Store:
     ) -> JobRecord | None:
         """Lease the oldest job of these kinds (or the one named); None if there is none."""
         record = self.study(study)
-        self.expire_leases(study)
-        with transaction(self.engine, "read") as connection:
-            if connection.execute(queue.claimable(record.id, kinds, job_id)).first() is None:
-                return None
+        if not self._has_work(record, kinds, job_id) and not self.expire_leases(study):
+            return None
         with transaction(self.engine, "write") as connection:
             return queue.claim(
                 connection,
@@ -317,6 +324,11 @@ class Store:
                 job_id=job_id,
                 now=self.clock(),
             )
+
+    def _has_work(self, study: StudyRecord, kinds: Collection[JobKind], job_id: int | None) -> bool:
+        with transaction(self.engine, "read") as connection:
+            query = queue.claimable(study.id, kinds, job_id)
+            return connection.execute(query).first() is not None
 
     def renew(self, job: JobRecord, *, lease_seconds: float) -> bool:
         """Prolong a lease; False if it is no longer the owner's: stop, the work is another's."""
@@ -380,10 +392,14 @@ class Store:
         reason: str,
         *,
         retryable: bool = False,
+        traceback: str = "",
         cpu_seconds: float = 0.0,
         wall_seconds: float = 0.0,
     ) -> bool:
-        """Record a failure. A retryable one is queued again until its third; False: lease lost."""
+        """Record a failure. A retryable one is queued again until its third; False: lease lost.
+
+        `reason` is the trial's, one sentence; the job keeps `traceback` behind it.
+        """
         given_up = job.losses + 1 >= queue.MAX_LOSSES
         again = retryable and not given_up
         if retryable and given_up:
@@ -403,6 +419,7 @@ class Store:
                 flops=0.0,
                 now=self.clock(),
                 lost=retryable,
+                error="\n".join(part for part in (reason, traceback) if part),
             )
 
     def preempt(
@@ -452,15 +469,20 @@ class Store:
     # live readings
 
     def report_progress(
-        self, job: JobRecord, reading: Mapping[str, Any], *, curve: Curve = ()
+        self,
+        job: JobRecord,
+        reading: Mapping[str, Any],
+        *,
+        curve: Curve = (),
+        replace: bool = False,
     ) -> None:
         """Write the latest reading of a job (step, train_bytes, fraction_done, metrics) and a
-        batch of curve points."""
+        batch of curve points; `replace`s those from its first on, as a resumed job must."""
         reading = {**reading, "metrics": _finite_only(reading.get("metrics", {}))}
         points = [point for point in curve if not finite({point[2]: point[3]})]
         with transaction(self.engine, "write") as connection:
             queue.set_progress(connection, job, to_json(reading), now=self.clock())
-            queue.add_readings(connection, job, points)
+            queue.add_readings(connection, job, points, replace=replace)
 
     def running(self, study: str) -> list[RunningJob]:
         """Jobs under way with their latest reading."""

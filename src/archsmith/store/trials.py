@@ -76,25 +76,31 @@ def known_hash(connection: Connection, study_id: int, point: Any) -> int | None:
 
 
 def changed(
-    connection: Connection, study: StudyRecord, *, since: int, curves: bool
+    connection: Connection,
+    study: StudyRecord,
+    *,
+    since: int,
+    curves: bool,
+    number: int | None = None,
 ) -> tuple[int, list[TrialRecord]]:
     """Trials changed after revision `since`, by number, and the revision reached."""
-    query = sa.select(_candidates).where(
-        _candidates.c.study_id == study.id, _candidates.c.revision > since
-    )
-    rows = connection.execute(query.order_by(_candidates.c.number)).all()
+    here = (_candidates.c.study_id == study.id) & (_candidates.c.revision > since)
+    if number is not None:
+        here &= _candidates.c.number == number
+    rows = connection.execute(
+        sa.select(_candidates).where(here).order_by(_candidates.c.number)
+    ).all()
     if not rows:
         return since, []
-    jobs = _jobs(connection, study, since=since, curves=curves)
+    jobs = _jobs(connection, study, here, curves=curves)
     found = [_record(row, tuple(jobs.get(row.id, ()))) for row in rows]
     return max(row.revision for row in rows), found
 
 
 def _jobs(
-    connection: Connection, study: StudyRecord, *, since: int, curves: bool
+    connection: Connection, study: StudyRecord, here: sa.ColumnElement[bool], *, curves: bool
 ) -> dict[int, list[JobRecord]]:
     concerned = schema.jobs.join(_candidates, _candidates.c.id == schema.jobs.c.candidate_id)
-    here = (_candidates.c.study_id == study.id) & (_candidates.c.revision > since)
     metrics: dict[int, dict[str, float]] = defaultdict(dict)
     query = sa.select(schema.metrics).select_from(concerned.join(schema.metrics)).where(here)
     for row in connection.execute(query.order_by(schema.metrics.c.name)):
@@ -109,8 +115,7 @@ def _jobs(
     query = sa.select(schema.jobs, _candidates.c.number).select_from(concerned).where(here)
     for row in connection.execute(query.order_by(schema.jobs.c.id)):
         curve = tuple(readings.get(row.id, ()))
-        record = job_record(row, study.name, metrics.get(row.id, {}), curve)
-        jobs[row.candidate_id].append(record)
+        jobs[row.candidate_id].append(job_record(row, study.name, metrics.get(row.id, {}), curve))
     return jobs
 
 

@@ -1,0 +1,218 @@
+"""The loop that keeps workers busy: decide, run, record, until a limit is reached or Ctrl-C."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Protocol
+
+from archsmith.errors import SearchInterrupted
+from archsmith.runtime import disk, events
+from archsmith.runtime.search import Search, Step
+from archsmith.runtime.worker import is_dead
+from archsmith.store.records import JobRecord, JobState, TrialRecord
+from archsmith.store.store import Store
+from archsmith.units import format_bytes
+
+# Between two looks at live readings and at the request to stop, in seconds.
+_LOOK_SECONDS = 0.5
+
+
+class StopReason(StrEnum):
+    """Why a search ended."""
+
+    N_TRIALS = "the number of trials is reached"
+    TIMEOUT = "the time is up"
+    EXHAUSTED = "the space has no new feasible point"
+
+
+class Executor(Protocol):
+    """Where jobs run."""
+
+    num_slots: int
+
+    def num_busy(self) -> int:
+        """Slots that hold a job."""
+
+    def work(self) -> None:
+        """Run a job, or look after those under way for a moment."""
+
+    def close(self, *, kill: bool = False) -> None:
+        """Let jobs checkpoint and stop."""
+
+
+class Interrupts:
+    """Ctrl-C and SIGTERM: the first asks to stop, the second raises KeyboardInterrupt."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def asked(self) -> bool:
+        """Whether to stop."""
+        return self.count > 0
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen inside the block; elsewhere than in the main thread nothing can be heard."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        kinds = (signal.SIGINT, signal.SIGTERM)
+        before = {kind: signal.signal(kind, self._hear) for kind in kinds}
+        try:
+            yield
+        finally:
+            for kind, handler in before.items():
+                signal.signal(kind, handler)
+
+    def _hear(self, number: int, frame: object) -> None:
+        self.count += 1
+        if self.count > 1:
+            raise KeyboardInterrupt
+
+
+def take_back_dead_leases(store: Store, study: str) -> None:
+    """Free the jobs of processes of this machine that are gone, without waiting for the lease."""
+    for job in store.leased(study):
+        if is_dead(job.owner):
+            store.lose(job, "its process died")
+
+
+def drive(
+    search: Search,
+    executor: Executor,
+    *,
+    n_trials: int | None,
+    deadline: float | None,
+    interrupts: Interrupts,
+    budget_bytes: int,
+    best: Callable[[Sequence[TrialRecord]], list[TrialRecord]],
+    on_event: Callable[[events.Event], None],
+) -> StopReason:
+    """Run a search until it is done, then let its workers stop.
+
+    Args:
+        search: what to do.
+        executor: where to do it; closed in any case.
+        n_trials: trials the study shall hold in the end; None for no such limit.
+        deadline: a time of `time.monotonic`; None for none.
+        interrupts: whether the user asked to stop.
+        budget_bytes: what checkpoints may hold.
+        best: the trials whose checkpoints are never deleted.
+        on_event: the listener.
+
+    Raises:
+        SearchInterrupted: stopped by the user; everything finished is kept.
+        StoreError: the disk is full, or the store cannot be used.
+    """
+    try:
+        try:
+            reason = _loop(
+                search, executor, n_trials, deadline, interrupts, budget_bytes, best, on_event
+            )
+        except BaseException:
+            executor.close(kill=True)
+            raise
+        executor.close()
+        search.refresh()
+    except KeyboardInterrupt:
+        reason = None
+    if reason is None:
+        raise SearchInterrupted(
+            f"study '{search.study}' was stopped; every finished result is kept, and the same "
+            "command continues it"
+        )
+    return reason
+
+
+def drive_job(
+    store: Store, study: str, job: JobRecord, executor: Executor, *, interrupts: Interrupts
+) -> None:
+    """Run one job to its end, whatever else is queued. Raises SearchInterrupted."""
+    try:
+        while not interrupts.asked():
+            executor.work()
+            now = next(j for j in store.trial(study, job.number).jobs if j.id == job.id)
+            if not now.is_open:
+                return
+            if now.state is JobState.LEASED:
+                time.sleep(_LOOK_SECONDS)  # another process has it
+    except KeyboardInterrupt:
+        pass
+    raise SearchInterrupted(
+        f"trial {job.number} of study '{study}' was stopped after a checkpoint; the same command "
+        "continues it"
+    )
+
+
+def _loop(
+    search: Search,
+    executor: Executor,
+    n_trials: int | None,
+    deadline: float | None,
+    interrupts: Interrupts,
+    budget_bytes: int,
+    best: Callable[[Sequence[TrialRecord]], list[TrialRecord]],
+    on_event: Callable[[events.Event], None],
+) -> StopReason | None:
+    """Why it ended; None if it was stopped."""
+    looked, stored = time.monotonic(), -1
+    while not interrupts.asked():
+        if deadline is not None and time.monotonic() >= deadline:
+            return StopReason.TIMEOUT
+        step = Step.WAITING
+        if search.num_waiting() < executor.num_slots - executor.num_busy():
+            finished = sum(job.checkpoint_out != "" for job in search.jobs)
+            if finished != stored:
+                stored = finished
+                _keep_within_budget(search, budget_bytes, best, on_event)
+            step = search.step(n_trials)
+        if step is Step.DONE:
+            return StopReason.EXHAUSTED if search.exhausted else StopReason.N_TRIALS
+        if step is Step.WAITING or search.num_waiting():
+            executor.work()
+            search.refresh()
+        if time.monotonic() - looked > _LOOK_SECONDS:
+            looked = time.monotonic()
+            _tell_progress(search, on_event)
+            if search.store.stop_requested(search.study):
+                return None
+    return None
+
+
+def _keep_within_budget(
+    search: Search,
+    budget_bytes: int,
+    best: Callable[[Sequence[TrialRecord]], list[TrialRecord]],
+    on_event: Callable[[events.Event], None],
+) -> None:
+    store, study = search.store, search.study
+    freed = disk.make_room(
+        store,
+        study,
+        search.trials,
+        objectives=search.problem.objectives,
+        best={trial.number for trial in best(list(search.trials.values()))},
+        budget_bytes=budget_bytes,
+    )
+    if freed:
+        on_event(events.Notice(text=f"checkpoints collected: {format_bytes(freed)} freed"))
+        search.refresh()
+    disk.check_space(store, study, budget_bytes=budget_bytes)
+
+
+def _tell_progress(search: Search, on_event: Callable[[events.Event], None]) -> None:
+    for job in search.store.running(search.study):
+        if job.progress_at is not None:
+            on_event(
+                events.Progressed(
+                    number=job.number,
+                    kind=job.kind.value,
+                    rung=job.rung,
+                    train_bytes=job.train_bytes,
+                    fraction_done=job.fraction_done,
+                    metrics=job.metrics,
+                )
+            )

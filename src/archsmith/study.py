@@ -1,0 +1,487 @@
+"""A study: a search with its history, in Optuna's words (Akiba et al. 2019, arXiv 1907.10902).
+
+    study = create_study(study_name="notes", storage="studies.db", space=space, strategy=strategy,
+                         objectives=["bits_per_byte"], limits=["file_bytes <= 16MiB"],
+                         static_metrics=cost_models, rungs=rungs, load_if_exists=True)
+    study.optimize(evaluator, n_trials=100, n_jobs=2)
+    study.best_trials[0].architecture
+
+Whatever happens is in the store before anything follows from it: started again, with the same
+arguments, a study goes on where it was, and a second process that does the same helps.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from archsmith import registry
+from archsmith.config import content_hash
+from archsmith.errors import CheckpointError, ConfigError, EvaluationError, StoreError
+from archsmith.evaluators.base import Evaluator
+from archsmith.halving import Audit, Halving, audit, first_front, rank
+from archsmith.runtime import disk
+from archsmith.runtime.driver import (
+    Executor,
+    Interrupts,
+    StopReason,
+    drive,
+    drive_job,
+    take_back_dead_leases,
+)
+from archsmith.runtime.events import Event, Notice
+from archsmith.runtime.folders import checkpoint_root
+from archsmith.runtime.inline import InlineExecutor
+from archsmith.runtime.parts import NOTE, dump_evaluator, stored_evaluator
+from archsmith.runtime.search import Measure, Search, broken_limits, ladder_entry
+from archsmith.runtime.supervisor import STUCK_SECONDS, Supervisor, num_cores
+from archsmith.runtime.worker import owner_name
+from archsmith.store.records import JobKind, JobRecord, JobState, NewJob, StudyRecord, TrialRecord
+from archsmith.store.store import Store, connect
+from archsmith.strategies.base import Strategy
+from archsmith.trial import Limit, Observation, Problem, Rung, Space, TrialState
+from archsmith.units import parse_bytes, parse_seconds
+
+StaticMetrics = Callable[[Any], Mapping[str, float]]
+
+
+def create_study(
+    *,
+    study_name: str,
+    storage: str | Path | Store,
+    space: Space,
+    strategy: Strategy | str,
+    objectives: Sequence[str],
+    static_metrics: StaticMetrics,
+    limits: Sequence[Limit | str] = (),
+    rungs: Sequence[Rung] = (),
+    halving: Halving | None = None,
+    seed: int = 0,
+    start: Sequence[Any] = (),
+    measure: Measure | None = None,
+    load_if_exists: bool = False,
+    checkpoint_dir: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> "Study":
+    """Make a study, or with `load_if_exists` continue the one of that name.
+
+    Args:
+        study_name: unique in its storage.
+        storage: a file, a database URL, or a connected store. A file is made if missing.
+        space: where candidates come from.
+        strategy: who proposes them, or its registered name for its default settings.
+        objectives: metrics to minimize; the first is the one best trials are sorted by.
+        static_metrics: metrics known without running anything, in microseconds.
+        limits: hard constraints, as `Limit` or text such as "file_bytes <= 16MiB".
+        rungs: the ladder, see `halving.plan_rungs`; none for evaluators of one fidelity.
+        halving: how rungs eliminate.
+        seed: of proposals, weights and data order.
+        start: points to try first, before the strategy is asked.
+        measure: gives metrics by running a candidate untrained; its results are stored, and
+            limits on them are decided before training.
+        load_if_exists: continue a study of that name, which must have the same settings.
+        checkpoint_dir: where checkpoints go; beside the storage's file if not told.
+        settings: anything to keep with the study, JSON values (the expanded search file).
+
+    Raises:
+        ConfigError: an unknown strategy or metric, or other settings than the stored study has.
+        StoreError: the name is taken, or the storage cannot be used.
+    """
+    chosen = strategy if isinstance(strategy, Strategy) else _default_strategy(strategy)
+    problem = Problem(
+        space=space,
+        objectives=objectives,
+        limits=[Limit.parse(limit) if isinstance(limit, str) else limit for limit in limits],
+        rungs=rungs,
+        static_metrics=static_metrics,
+        seed=seed,
+        start=start,
+    )
+    if not problem.objectives:
+        raise ConfigError("objectives: a study needs at least one, such as 'bits_per_byte'")
+    halving = halving or Halving()
+    spec = {
+        "objectives": list(problem.objectives),
+        "limits": [limit.model_dump(mode="json") for limit in problem.limits],
+        "rungs": [rung.model_dump(mode="json") for rung in rungs],
+        "strategy": chosen.model_dump(mode="json"),
+        "halving": halving.model_dump(mode="json"),
+        "seed": seed,
+        "measured": measure is not None,
+        "checkpoint_dir": str(Path(checkpoint_dir).absolute()) if checkpoint_dir else "",
+        "settings": dict(settings or {}),
+    }
+    store = storage if isinstance(storage, Store) else connect(storage, create=True)
+    known = {study.name for study in store.studies()}
+    if study_name in known and load_if_exists:
+        _check_same(study_name, store.study(study_name).spec, spec)
+    else:
+        store.create_study(study_name, spec=spec, seed=seed)
+    return Study(store, study_name, problem, chosen, halving=halving, measure=measure)
+
+
+def load_study(*, study_name: str, storage: str | Path | Store, **parts: Any) -> "Study":
+    """Open an existing study: to look at it, or with the parts of `create_study` to continue it.
+
+    Without `space` and `static_metrics` a study can be read and extended, not optimized.
+
+    Raises:
+        StoreError: there is no such store or study.
+        ConfigError: parts that differ from the stored ones.
+    """
+    store = storage if isinstance(storage, Store) else connect(storage)
+    spec = store.study(study_name).spec
+    if "space" in parts:
+        given = {
+            "strategy": registry.find("strategies", spec["strategy"]["type"]).model_validate(
+                spec["strategy"]
+            )
+            if "strategy" not in parts
+            else parts.pop("strategy"),
+            "objectives": spec["objectives"],
+            "limits": [Limit.model_validate(limit) for limit in spec["limits"]],
+            "rungs": [Rung.model_validate(rung) for rung in spec["rungs"]],
+            "halving": Halving.model_validate(spec["halving"]),
+            "seed": spec["seed"],
+            **parts,
+        }
+        return create_study(study_name=study_name, storage=store, load_if_exists=True, **given)
+    problem = Problem(
+        space=_NoSpace(),
+        objectives=spec["objectives"],
+        limits=[Limit.model_validate(limit) for limit in spec["limits"]],
+        rungs=[Rung.model_validate(rung) for rung in spec["rungs"]],
+        static_metrics=lambda point: {},
+        seed=spec["seed"],
+    )
+    return Study(
+        store,
+        study_name,
+        problem,
+        None,
+        halving=Halving.model_validate(spec["halving"]),
+        measure=None,
+    )
+
+
+class Study:
+    """A search with its history; see `create_study` and `load_study`.
+
+    Attributes:
+        problem: what is searched for.
+        store: where it is recorded.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        problem: Problem,
+        strategy: Strategy | None,
+        *,
+        halving: Halving,
+        measure: Measure | None,
+    ) -> None:
+        self.store = store
+        self.study_name = name
+        self.problem = problem
+        self.strategy = strategy
+        self.halving = halving
+        self._measure = measure
+
+    @property
+    def record(self) -> StudyRecord:
+        """What is stored of the study itself."""
+        return self.store.study(self.study_name)
+
+    @property
+    def checkpoint_root(self) -> Path:
+        """The folder of the study's checkpoints; stored paths are relative to it."""
+        return checkpoint_root(self.store, self.record)
+
+    @property
+    def trials(self) -> list[TrialRecord]:
+        """Every trial with everything known about it, by number."""
+        return self.store.trials(self.study_name)
+
+    def history(self) -> list[Observation]:
+        """Every trial as strategies see it, by number."""
+        return self.store.observations(self.study_name)
+
+    @property
+    def best_trials(self) -> list[TrialRecord]:
+        """The best trial, or with several objectives the Pareto front; see `find_best`."""
+        return find_best(
+            self.trials, objectives=self.problem.objectives, limits=self.problem.limits
+        )
+
+    def audit(self) -> Audit:
+        """Which eliminated trials ran on, and which of them proved falsely eliminated."""
+        entries = [ladder_entry(trial, self.problem) for trial in self.trials]
+        return audit(entries, rungs=self.problem.rungs, halving=self.halving)
+
+    def optimize(
+        self,
+        evaluator: Evaluator,
+        *,
+        n_trials: int | None = None,
+        timeout: float | str | None = None,
+        n_jobs: int = 1,
+        executor: Literal["processes", "inline"] = "processes",
+        on_event: Callable[[Event], None] = lambda event: None,
+        memory_bytes: int | None = None,
+        checkpoint_bytes: int | str | None = None,
+        stuck_seconds: float = STUCK_SECONDS,
+        threads: int | None = None,
+    ) -> StopReason:
+        """Search. Started again it continues; a second process that does the same helps.
+
+        Args:
+            evaluator: turns candidates into metrics.
+            n_trials: how many trials the study shall hold in the end, earlier starts and rejected
+                ones included; None for as many as time and space allow.
+            timeout: seconds, or text such as "8h"; jobs under way are checkpointed.
+            n_jobs: worker processes.
+            executor: `processes`, or `inline` for one job at a time in this process.
+            on_event: told what happens.
+            memory_bytes: what one worker may use; None for its share of what is free.
+            checkpoint_bytes: what checkpoints may hold; None for half of the free disk.
+            stuck_seconds: a job without progress for so long is recorded as failed.
+            threads: of one job; None for the cores divided among the jobs.
+
+        Raises:
+            SearchInterrupted: stopped by Ctrl-C or SIGTERM, after checkpointing.
+            InfeasibleError: no point of the space meets the limits.
+            ConfigError: a setting is wrong, or an objective that nothing gives.
+            StoreError: the disk is full, or the store cannot be used.
+        """
+        strategy = self._check_startable(n_trials, n_jobs, executor)
+        deadline = None if timeout is None else time.monotonic() + parse_seconds(timeout)
+        store, name = self.store, self.study_name
+        threads = threads or max(num_cores() // n_jobs, 1)
+        store.put_note(name, NOTE, dump_evaluator(evaluator))
+        store.request_stop(name, stop=False)
+        take_back_dead_leases(store, name)
+        freed = disk.collect_orphans(store, name)
+        if freed:
+            on_event(Notice(text=f"left by an interrupted run and deleted: {freed} bytes"))
+        budget = disk.default_budget_bytes(store, name)
+        if checkpoint_bytes is not None:
+            budget = parse_bytes(checkpoint_bytes)
+        interrupts = Interrupts()
+        search = Search(
+            store,
+            name,
+            self.problem,
+            strategy,
+            halving=self.halving,
+            owner=owner_name(),
+            evaluator_metrics=evaluator.metrics(),
+            measure=self._measure,
+            on_event=on_event,
+        )
+
+        def stop() -> bool:
+            over = deadline is not None and time.monotonic() >= deadline
+            return over or interrupts.asked()
+
+        with interrupts.listening():
+            place: Executor
+            if executor == "inline":
+                place = InlineExecutor(
+                    store,
+                    name,
+                    evaluator,
+                    owner=owner_name(),
+                    threads=threads,
+                    point_of=lambda number: search.trials[number].architecture,
+                    on_claim=search.refresh,
+                    on_event=on_event,
+                    stop=stop,
+                )
+            else:
+                place = Supervisor(
+                    store,
+                    name,
+                    num_slots=n_jobs,
+                    threads=threads,
+                    on_notice=lambda text: on_event(Notice(text=text)),
+                    memory_bytes=memory_bytes,
+                    stuck_seconds=stuck_seconds,
+                )
+            try:
+                return drive(
+                    search,
+                    place,
+                    n_trials=n_trials,
+                    deadline=deadline,
+                    interrupts=interrupts,
+                    budget_bytes=budget,
+                    best=lambda trials: find_best(
+                        trials, objectives=self.problem.objectives, limits=self.problem.limits
+                    ),
+                    on_event=on_event,
+                )
+            finally:
+                store.spend(name, "propose", seconds=search.propose_seconds)
+
+    def extend(
+        self,
+        trial: int | TrialRecord,
+        *,
+        train_bytes: int | str | None = None,
+        seconds: float | str | None = None,
+        options: Mapping[str, Any] | None = None,
+        evaluator: Evaluator | None = None,
+        seed: int | None = None,
+        on_event: Callable[[Event], None] = lambda event: None,
+        threads: int | None = None,
+    ) -> JobRecord:
+        """Train a trial on from its stored checkpoint, through the same queue; never from scratch.
+
+        Asked for again it returns the stored result; interrupted it goes on where it was.
+
+        Args:
+            trial: which.
+            train_bytes: how far, in bytes of text from the beginning of the trunk.
+            seconds: or how long, handed to the evaluator as `options["seconds"]`.
+            options: further settings for the evaluator, such as a cooldown.
+            evaluator: None for the one the study was optimized with.
+            seed: None for the study's.
+            on_event: told what happens.
+            threads: None for all cores.
+
+        Raises:
+            CheckpointError: the trial has no checkpoint to continue from.
+            EvaluationError: the job failed.
+            SearchInterrupted: stopped by Ctrl-C or SIGTERM, after checkpointing.
+        """
+        number = trial if isinstance(trial, int) else trial.number
+        job = self._extension(number, train_bytes, seconds, options or {}, seed)
+        store, name = self.store, self.study_name
+        take_back_dead_leases(store, name)
+        added = store.enqueue(name, job)
+        record = store.trial(name, number)
+        stored = next(
+            j
+            for j in record.jobs
+            if j.id == added or (j.kind is job.kind and (j.label, j.seed) == (job.label, job.seed))
+        )
+        interrupts = Interrupts()
+        if stored.is_open:
+            place = InlineExecutor(
+                store,
+                name,
+                evaluator or stored_evaluator(store, name),
+                owner=owner_name(),
+                threads=threads or num_cores(),
+                point_of=lambda _: record.architecture,
+                on_claim=lambda: None,
+                on_event=on_event,
+                stop=interrupts.asked,
+                job_id=stored.id,
+            )
+            with interrupts.listening():
+                drive_job(store, name, stored, place, interrupts=interrupts)
+        done = next(j for j in store.trial(name, number).jobs if j.id == stored.id)
+        if done.state is JobState.FAILED:
+            raise EvaluationError(f"trial {number} could not be trained on: {done.error}")
+        return done
+
+    def _extension(
+        self,
+        number: int,
+        train_bytes: int | str | None,
+        seconds: float | str | None,
+        options: Mapping[str, Any],
+        seed: int | None,
+    ) -> NewJob:
+        if (train_bytes is None) == (seconds is None):
+            raise ConfigError("extend: give either train_bytes or seconds")
+        target = 0 if train_bytes is None else parse_bytes(train_bytes)
+        if seconds is not None:
+            options = {**options, "seconds": parse_seconds(seconds)}
+        trial = self.store.trial(self.study_name, number)
+        rungs = [j for j in trial.jobs if j.kind is JobKind.RUNG and j.state is JobState.DONE]
+        source = max(rungs, key=lambda job: job.rung, default=None)
+        if source is None or not source.checkpoint_out:
+            raise CheckpointError(
+                f"trial {number} has no checkpoint to train on from; choose another trial "
+                "(the best ones' are always kept)"
+            )
+        plan = self.problem.rungs
+        whole = plan[-1].train_bytes / plan[-1].fraction if plan else target
+        return NewJob(
+            number=number,
+            kind=JobKind.EXTEND,
+            rung=source.rung,
+            fraction=target / whole if target else 0.0,
+            train_bytes=target,
+            seed=self.problem.seed if seed is None else seed,
+            label=content_hash({"train_bytes": target, "options": dict(options)}),
+            options=options,
+            checkpoint_in=source.checkpoint_out,
+        )
+
+    def _check_startable(self, n_trials: int | None, n_jobs: int, executor: str) -> Strategy:
+        if self.strategy is None:
+            raise ConfigError(
+                f"study '{self.study_name}' was loaded for reading; to optimize it give "
+                "load_study its space and static_metrics"
+            )
+        if n_trials is not None and n_trials < 1:
+            raise ConfigError(f"n_trials: at least 1 is needed, got {n_trials}")
+        if n_jobs < 1:
+            raise ConfigError(f"n_jobs: at least 1 is needed, got {n_jobs}")
+        if executor == "inline" and n_jobs != 1:
+            raise ConfigError(
+                f"n_jobs: the inline executor runs one job at a time, got {n_jobs}; "
+                "use executor='processes'"
+            )
+        return self.strategy
+
+
+def find_best(
+    trials: Sequence[TrialRecord], *, objectives: Sequence[str], limits: Sequence[Limit]
+) -> list[TrialRecord]:
+    """The best of all trials that finished the highest rung anyone finished and meet the limits.
+
+    With one objective the best alone; with several the Pareto front, sorted by the first one.
+    Ties go to the older trial. Empty before a first result.
+    """
+    usable = [
+        trial
+        for trial in trials
+        if trial.rung >= 0
+        and trial.state in (TrialState.COMPLETE, TrialState.PENDING)
+        and all(name in trial.metrics for name in objectives)
+        and not broken_limits(limits, trial.metrics)
+    ]
+    top = max((trial.rung for trial in usable), default=-1)
+    usable = [trial for trial in usable if trial.rung == top]
+    values = [tuple(trial.metrics[name] for name in objectives) for trial in usable]
+    if len(objectives) == 1:
+        return [usable[index] for index in rank(values)[:1]]
+    front = [usable[index] for index in first_front(values)]
+    return sorted(front, key=lambda trial: (trial.metrics[objectives[0]], trial.number))
+
+
+def _default_strategy(name: str) -> Strategy:
+    return registry.find("strategies", name)()  # type: ignore[no-any-return, unused-ignore]
+
+
+def _check_same(name: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raises ConfigError where other settings would make a study's trials incomparable."""
+    for key in ("objectives", "limits", "rungs", "strategy", "halving", "seed", "measured"):
+        if stored[key] != given[key]:
+            raise ConfigError(
+                f"study '{name}' was started with {key} = {stored[key]}, now it is {given[key]}; "
+                "give the study another name, or the settings it was started with"
+            )
+
+
+class _NoSpace:
+    """Stands for the space of a study that is only read."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise StoreError("this study was loaded for reading; its space was not given")
