@@ -333,5 +333,7 @@ def example_study(*, seed: int = 0) -> StudyReport:
             "why": "the largest whose table leaves three quarters of the file to layers",
         },
         settings={"study_name": "standard-library", "seed": 0},
+        audited=(5, 9, 14),
+        false_eliminations=(9,),
         command="archsmith search search.toml --seed 0",
     )

@@ -8,7 +8,7 @@ from archsmith.report.as_json import VERSION, report_json, status_json
 from archsmith.report.study_report import StudyReport
 
 STATUS_KEYS = {
-    "version", "study", "trials", "rejections", "failures", "running", "best", "spending",
+    "version", "study", "trials", "rejections", "failures", "running", "audit", "best", "spending",
 }  # fmt: skip
 REPORT_KEYS = STATUS_KEYS | {
     "verdict", "arms", "all_trials", "corpus", "environment", "calibration", "suggestion",

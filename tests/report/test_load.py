@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> Store:
     spec = {
         "objectives": ["bits_per_byte"],
         "limits": [limit.model_dump(mode="json")],
-        "timeout": 3600.0,
+        "settings": {"timeout": 3600.0},
     }
     found.create_study("notes", spec=spec, seed=7)
     return found
@@ -76,6 +76,7 @@ def test_a_study_without_anything_is_read(store: Store) -> None:
     report = load_study(store, "notes")
     assert (report.phase, report.trials, report.arms) == ("preparation", (), ())
     assert report.limits[0].value == 10 * 2**20
+    assert report.budget_seconds == 3600.0
     assert "No verdict" in render_html(report)
 
 
@@ -143,3 +144,25 @@ def test_rungs_are_one_phase_and_unspent_plans_stay() -> None:
         ("search", 5.0, 9.0),
         ("export", 0.0, 4.0),
     ]
+
+
+def test_what_early_stopping_got_wrong_is_told(store: Store) -> None:
+    def run(number: int, rung: int, score: float, **options: object) -> None:
+        job = NewJob(
+            number=number, rung=rung, fraction=0.5 * (1 + rung), train_bytes=100, options=options
+        )
+        store.enqueue("notes", job)
+        claimed = store.claim("notes", owner="worker", lease_seconds=60)
+        assert claimed is not None
+        store.finish(claimed, metrics={"bits_per_byte": score})
+
+    for number, architecture in enumerate((WINNER, MAXIMIZER, LLAMA_SHAPE)):
+        proposal = Proposal(architecture=architecture, strategy="random")
+        store.add_trial("notes", proposal, number=number, static_metrics={})
+    for number, score in enumerate((2.0, 2.1, 2.2)):
+        run(number, 0, score)
+    run(0, 1, 1.9)
+    run(2, 1, 1.8, audit=True)
+    report = load_study(store, "notes")
+    assert (report.audited, report.false_eliminations) == ((2,), (2,))
+    assert "of 1 trial that ran on, 1 should have been kept (trial 2)" in render_html(report)

@@ -9,8 +9,10 @@ import pytest
 from example_study import example_study
 from rich.console import Console, RenderableType
 
+from archsmith.report.figures import show_difference
 from archsmith.report.study_report import StudyReport, TrialRow
 from archsmith.report.terminal import report_view, status_view
+from archsmith.report.verdict import judge
 
 
 def printed(view: RenderableType) -> str:
@@ -45,9 +47,17 @@ def test_status_tells_what_goes_on() -> None:
         assert part in text
 
 
+def test_the_audit_is_told() -> None:
+    text = " ".join(printed(status_view(example_study())).split())
+    assert "of 3 trials that ran on, 1 should have been kept (trial 9)" in text
+
+
 def test_figures_are_never_cut() -> None:
     text = printed(report_view(example_study()))
-    for part in ("1.8421", "[1.8025,", "\u22120.0257", "8.8 MiB", "8.59M", "35m00s", "beaten"):
+    found = judge(example_study()).primary
+    assert found is not None
+    ends = [show_difference(end) for end in (found.low, found.high)]
+    for part in ("1.8421", *ends, "8.8 MiB", "8.59M", "35m00s", "beaten"):
         assert part in text
 
 

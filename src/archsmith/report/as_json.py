@@ -10,6 +10,7 @@
       "rejections": {limit or reason: n},          "failures": {reason: n},
       "running": [{"trial", "summary", "rung", "fraction_done", "train_bytes", "bits_per_byte",
                    "seconds", "seconds_left"}],
+      "audit": {"audited": [number], "false_eliminations": [number]},
       "best": [trial],                             # the highest rung first, at most ten
       "spending": {"phases": [{"phase", "seconds", "flops", "jobs", "failed_jobs",
                    "failed_seconds", "planned_seconds"}], "total": {the same}}
@@ -69,6 +70,10 @@ def status_json(report: StudyReport) -> dict[str, Any]:
         "rejections": rejections(report),
         "failures": failures(report),
         "running": [asdict(job) for job in report.running],
+        "audit": {
+            "audited": list(report.audited),
+            "false_eliminations": list(report.false_eliminations),
+        },
         "best": [_trial(trial) for trial in top_trials(report)],
         "spending": {
             "phases": [asdict(row) for row in report.ledger],

@@ -23,6 +23,7 @@ from archsmith.report.study_report import ArmRow, Spending, StudyReport, TrialRo
 from archsmith.report.tables import (
     ArmLine,
     arm_lines,
+    audit_sentence,
     failures,
     rejections,
     state_counts,
@@ -76,6 +77,7 @@ def render_html(report: StudyReport) -> str:
         samples=_samples(report),
         rejected=list(rejections(report).items()),
         failed=list(failures(report).items()),
+        audit=audit_sentence(report),
         trials=[_trial(trial) for trial in report.trials],
         ledger=_ledger(report.ledger),
         calibration=_pairs(report.calibration),
@@ -152,7 +154,9 @@ def _comparison(line: ArmLine) -> dict[str, Any]:
         "memory": show("peak_memory_bytes", metrics.get("peak_memory_bytes")),
         "params": show("num_params", metrics.get("num_params")),
         "train_seconds": show("train_seconds", line.arm.number("train_seconds")),
-        "train_bytes": show("train_bytes", line.arm.number("train_bytes")),
+        "train_bytes": ""
+        if line.arm.number("train_bytes") is None
+        else show("train_bytes", line.arm.number("train_bytes")),
     }
 
 
@@ -232,8 +236,9 @@ def _ledger(ledger: Sequence[Spending]) -> list[dict[str, str]]:
             "spent": format_seconds(row.seconds),
             "flops": show_flops(row.flops),
             "jobs": f"{row.jobs:,}" if row.jobs else NONE,
-            "failed_jobs": f"{row.failed_jobs:,}",
-            "failed_seconds": format_seconds(row.failed_seconds) if row.failed_jobs else NONE,
+            "failed": f"{row.failed_jobs:,} ({format_seconds(row.failed_seconds)})"
+            if row.failed_jobs
+            else "0",
         }
         for row in (*ledger, total_spending(ledger))
     ]

@@ -4,6 +4,10 @@ What the store does not keep as a row it keeps as a note: `arms` (a list of `tri
 `corpus`, `environment`, `calibration`, `suggestion`, `floors` (name to bits per byte), `plan`
 (phase to seconds), `verdict` (`primary_baseline` and `margin`, fixed beforehand), `phase`,
 `command`. All are optional.
+
+Details of an arm that have a place of their own, where they are there: `seed`, `role` (`maximizer`
+marks the primary baseline), `split` (which held-out text), `epochs`, `train_bytes`,
+`train_seconds`, `train_bits_per_byte`, `copied_share` (0 to 1). Metrics of those names do as well.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +31,7 @@ from archsmith.report.tables import limit_holds
 from archsmith.store import records
 from archsmith.store.records import JobKind, JobRecord, JobState, LedgerEntry, TrialRecord
 from archsmith.store.store import Store
-from archsmith.trial import Limit
+from archsmith.trial import Limit, Rung
 
 Notes = Mapping[str, Any]
 
@@ -36,7 +40,9 @@ def load_study(store: Store, name: str) -> StudyReport:
     """Everything the report shows of a study, as it stands now. Raises StoreError."""
     study, notes, trials = store.study(name), store.notes(name), store.trials(name)
     running, now = store.running(name), store.clock()
-    settings, rungs = study.spec, _rungs(trials)
+    settings = study.spec
+    rungs, objectives = _rungs(trials, settings), _objectives(settings)
+    audited, wrong = _audit(trials, objectives, rungs, settings)
     limits = tuple(_limit(limit) for limit in settings.get("limits", ()))
     summaries = {trial.number: _summary(trial.architecture) for trial in trials}
     arms = (*map(_arm, notes.get("arms", ())), *_floors(notes.get("floors", {})))
@@ -47,7 +53,7 @@ def load_study(store: Store, name: str) -> StudyReport:
     return StudyReport(
         name=study.name,
         phase=str(notes.get("phase") or _phase(trials, arms)),
-        objectives=tuple(settings.get("objectives", ("bits_per_byte",))),
+        objectives=objectives,
         limits=limits,
         rungs=rungs,
         trials=tuple(_trial(trial, summaries[trial.number], limits) for trial in trials),
@@ -58,13 +64,15 @@ def load_study(store: Store, name: str) -> StudyReport:
         seed=study.seed,
         created=datetime.fromtimestamp(study.created, UTC).isoformat(timespec="seconds"),
         elapsed_seconds=max(now if running else last, study.created) - study.created,
-        budget_seconds=settings.get("timeout"),
+        budget_seconds=_mapping(settings.get("settings")).get("timeout"),
         ledger=spending(entries, trials, _planned(notes.get("plan"))),
         corpus=_mapping(notes.get("corpus")),
         environment=environment,
         calibration=_mapping(notes.get("calibration")),
         suggestion=_mapping(notes.get("suggestion")),
         settings=settings,
+        audited=audited,
+        false_eliminations=wrong,
         command=str(notes.get("command") or environment.get("command") or ""),
     )
 
@@ -162,7 +170,15 @@ def _phase(trials: Sequence[TrialRecord], arms: Sequence[ArmRow]) -> str:
     return "search" if waiting else "search, nothing queued"
 
 
-def _rungs(trials: Sequence[TrialRecord]) -> tuple[RungRow, ...]:
+def _objectives(settings: Notes) -> tuple[str, ...]:
+    return tuple(settings.get("objectives", ("bits_per_byte",)))
+
+
+def _rungs(trials: Sequence[TrialRecord], settings: Notes) -> tuple[RungRow, ...]:
+    """The ladder as planned, or as the jobs show it."""
+    planned = settings.get("rungs")
+    if planned:
+        return tuple(RungRow(**rung) for rung in planned)
     jobs: dict[int, JobRecord] = {}
     for trial in trials:
         for job in trial.jobs:
@@ -172,6 +188,40 @@ def _rungs(trials: Sequence[TrialRecord]) -> tuple[RungRow, ...]:
         RungRow(index=rung, fraction=jobs[rung].fraction, train_bytes=jobs[rung].train_bytes)
         for rung in sorted(jobs)
     )
+
+
+def _audit(
+    trials: Sequence[TrialRecord],
+    objectives: Sequence[str],
+    rungs: Sequence[RungRow],
+    settings: Notes,
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Audited trials, and those that were falsely eliminated."""
+    if not rungs or all(trial.audited_from is None for trial in trials):
+        return (), ()
+    from archsmith import halving  # pymoo takes half a second to import
+
+    entries = [
+        halving.Entry(
+            number=trial.number,
+            scores={
+                rung: tuple(metrics[name] for name in objectives)
+                for rung in range(trial.rung + 1)
+                if all(name in (metrics := trial.metrics_at(rung)) for name in objectives)
+            },
+            audited_from=trial.audited_from,
+        )
+        for trial in trials
+    ]
+    found = halving.audit(
+        entries,
+        rungs=[
+            Rung(index=rung.index, fraction=rung.fraction, train_bytes=rung.train_bytes)
+            for rung in rungs
+        ],
+        halving=halving.Halving.model_validate(settings.get("halving", {})),
+    )
+    return found.audited, found.false_eliminations
 
 
 def _trial(trial: TrialRecord, summary: str, limits: Sequence[LimitRow]) -> TrialRow:

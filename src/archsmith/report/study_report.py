@@ -141,6 +141,8 @@ class StudyReport:
         primary_baseline: name of the arm the winner is compared with, fixed beforehand.
         margin: bits per byte within which two arms count as equal, fixed beforehand.
         elapsed_seconds, budget_seconds: wall clock since the start, and what was granted.
+        audited: trials that lost at a rung and ran on as a check.
+        false_eliminations: those of them that proved to belong to the kept.
         command: what reproduces the study.
         corpus, environment, calibration, suggestion: JSON as the study noted it down.
         settings: the expanded settings the study was made with, as JSON.
@@ -166,4 +168,6 @@ class StudyReport:
     calibration: Mapping[str, Any] = field(default_factory=dict)
     suggestion: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    audited: tuple[int, ...] = ()
+    false_eliminations: tuple[int, ...] = ()
     command: str = ""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from archsmith.report.figures import show_limit
+from archsmith.report.figures import plural, show_limit
 from archsmith.report.study_report import STATES, ArmRow, LimitRow, Spending, StudyReport, TrialRow
 from archsmith.report.verdict import Comparison, Outcome, Verdict, bits_per_byte_interval
 
@@ -132,6 +132,19 @@ def top_trials(report: StudyReport, *, count: int = 10) -> list[TrialRow]:
         if objective in trial.metrics and trial.state in ("complete", "pending") and trial.rung >= 0
     ]
     return sorted(scored, key=lambda t: (-t.rung, t.metrics[objective], t.number))[:count]
+
+
+def audit_sentence(report: StudyReport) -> str:
+    """How often stopping early was wrong, as far as the audit shows; empty without an audit."""
+    if not report.audited:
+        return ""
+    wrong = ", ".join(map(str, report.false_eliminations))
+    told = f"{len(report.false_eliminations)} should have been kept" + (
+        f" (trial {wrong})" if wrong else ""
+    )
+    return (
+        f"Audit of early stopping: of {plural(len(report.audited), 'trial')} that ran on, {told}."
+    )
 
 
 def front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -19,6 +19,7 @@ from archsmith.report.study_report import RunningJob, Spending, StudyReport, Tri
 from archsmith.report.tables import (
     ArmLine,
     arm_lines,
+    audit_sentence,
     failures,
     rejections,
     state_counts,
@@ -190,6 +191,8 @@ def _reasons(report: StudyReport) -> list["Table | Text"]:
         if counts:
             parts.append(Text(f"\n{title}:", style="bold"))
             parts += [Text(f"  {plural(n, 'trial')}: {why}") for why, n in counts.items()]
+    if report.audited:
+        parts.append(Text(f"\n{audit_sentence(report)}"))
     return parts
 
 
