@@ -1,7 +1,11 @@
 import gzip
 import json
 import os
+import signal
+import socket
+import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -283,9 +287,44 @@ def test_an_unwritable_place_is_one_clear_sentence(texts: Path, make_text: Calla
         Corpus.prepare(CorpusConfig(files=(str(texts),)), texts / "a.txt" / "out")
 
 
-def test_leftovers_of_a_killed_process_are_removed(texts: Path, make_text: Callable) -> None:
-    import socket
+def test_a_failed_change_of_settings_leaves_the_old_corpus(
+    texts: Path, make_text: Callable
+) -> None:
+    for number in range(40):
+        write(texts / f"{number}.txt", make_text(300, seed=number))
+    out = texts.parent / "out"
+    first = Corpus.prepare(CorpusConfig(files=(str(texts),), **TEN_PERCENT), out)
+    with pytest.raises(CorpusError, match="too small"):
+        Corpus.prepare(CorpusConfig(files=(str(texts),)), out)
+    assert Corpus.open(out).hash == first.hash
 
+
+def test_a_process_killed_while_it_prepares_does_no_harm(texts: Path, make_text: Callable) -> None:
+    for number in range(40):
+        write(texts / f"{number}.txt", make_text(300, seed=number))
+    out = texts.parent / "out"
+    script = f"""
+import os, signal
+from pathlib import Path
+from archsmith.data.corpus import Corpus, CorpusConfig
+
+def die(stage, fraction):
+    if fraction > 0.5:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Corpus.prepare(CorpusConfig(files=({str(texts)!r},)), Path({str(out)!r}), progress=die)
+"""
+    killed = subprocess.run([sys.executable, "-c", script], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(out.iterdir())) == 4  # the unfinished splits
+    with pytest.raises(CorpusError, match="no prepared corpus here"):
+        Corpus.open(out)
+    corpus = Corpus.prepare(CorpusConfig(files=(str(texts),), **TEN_PERCENT), out)
+    assert corpus.report.documents == 40
+    assert len(list(out.iterdir())) == 5
+
+
+def test_leftovers_of_a_killed_process_are_removed(texts: Path, make_text: Callable) -> None:
     for number in range(40):
         write(texts / f"{number}.txt", make_text(300, seed=number))
     out = texts.parent / "out"
@@ -378,8 +417,6 @@ def test_a_data_set_saved_on_disk(tmp_path: Path, make_text: Callable) -> None:
 
 
 def test_memory_does_not_grow_with_the_text(texts: Path, make_text: Callable) -> None:
-    import tracemalloc
-
     config = CorpusConfig(files=("texts",), cut_above_bytes=65536, near_duplicates=False)
     peaks = []
     paragraphs = make_text(300_000)

@@ -9,20 +9,19 @@ own text: it never moves when others are added.
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from archsmith.config import Spec, canonical_json, content_hash, load_json
 from archsmith.data import hub
-from archsmith.data.splits import Split
+from archsmith.data.splits import MANIFEST, Split, split_file
 from archsmith.data.storage import make_folder, remove_leftovers, write_text
 from archsmith.errors import ArchsmithError, CorpusError
 
 __all__ = ["Corpus", "CorpusConfig", "CorpusReport", "Split", "SplitReport"]
 
 _VERSION = 1
-_MANIFEST = "corpus.json"
 Progress = Callable[[str, float], None]
 
 
@@ -83,7 +82,7 @@ class CorpusConfig(Spec):
         return {"name": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _there_is_text(self) -> Self:
+    def _there_is_text(self) -> "CorpusConfig":
         if not self.files and self.dataset is None:
             raise ValueError('name the text: files = ["notes/"], or dataset = "NAME"')
         if any(not separator for separator in self.separators):
@@ -201,7 +200,6 @@ class Corpus:
             pass  # missing, damaged or of another version: made anew
         make_folder(directory)
         remove_leftovers(directory)
-        (directory / _MANIFEST).unlink(missing_ok=True)
         made = preparation.divide(config, sources, directory, root=root, progress=progress)
         files = {
             split.value: _SplitFile(file_bytes=written.file_bytes, sha256=written.sha256)
@@ -216,7 +214,7 @@ class Corpus:
             report=made.report,
             files=files,
         )
-        write_text(directory / _MANIFEST, manifest.model_dump_json(indent=1))
+        write_text(directory / MANIFEST, manifest.model_dump_json(indent=1))
         return cls(directory, manifest)
 
     @classmethod
@@ -245,13 +243,8 @@ class Corpus:
                 yield json.loads(line)["text"]
 
 
-def split_file(split: Split) -> str:
-    """The name of a split's file in the corpus folder."""
-    return f"{split.value}.jsonl"
-
-
 def _read_manifest(directory: Path) -> _Manifest:
-    path = directory / _MANIFEST
+    path = directory / MANIFEST
     if not path.exists():
         raise CorpusError(f"{directory}: no prepared corpus here; Corpus.prepare makes one")
     manifest = load_json(_Manifest, path)

@@ -5,13 +5,14 @@ easy together. They tell how a score would vary over other text of the same kind
 """
 
 import math
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from archsmith.errors import ConfigError
 
 
+@runtime_checkable
 class Blocks(Protocol):
     """Anything with nats and bytes per block of text: a `Score`, or an arm of the comparison."""
 

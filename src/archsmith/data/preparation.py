@@ -24,7 +24,14 @@ from archsmith.data.sources import (
     read_json_lines,
     read_text_file,
 )
-from archsmith.data.splits import Split, recommended_fraction, split_of, text_digest
+from archsmith.data.splits import (
+    MANIFEST,
+    Split,
+    recommended_fraction,
+    split_file,
+    split_of,
+    text_digest,
+)
 from archsmith.data.storage import clear_write_errors, partial_path, publish
 from archsmith.errors import ConfigError, CorpusError
 from archsmith.units import format_bytes
@@ -117,9 +124,9 @@ def divide(
     with ExitStack() as stack, clear_write_errors(directory):
 
         def writer(name: str) -> _Writer:
-            return stack.enter_context(_Writer(directory / f"{name}.jsonl"))
+            return stack.enter_context(_Writer(directory / name))
 
-        writers = {split: writer(split.value) for split in Split}
+        writers = {split: writer(split_file(split)) for split in Split}
         fractions = {
             Split.TEST: 0.0 if "test" in official else config.test_fraction,
             Split.SEARCH: 0.0 if "validation" in official else config.validation_fraction,
@@ -128,7 +135,7 @@ def divide(
         for piece in reader.kept("test"):
             writers[Split.TEST].add(piece.text, joins=not piece.first)
         if "validation" in official:
-            spool = writer("validation")
+            spool = writer("validation.jsonl")
             for piece in reader.kept("validation"):
                 spool.add(piece.text, joins=not piece.first)
             spool.flush()
@@ -141,6 +148,7 @@ def divide(
         for split in Split:
             writers[split].flush()
         _check_sizes(config, writers, official)
+        (directory / MANIFEST).unlink(missing_ok=True)  # until all four files are in place
         written = {split: writers[split].publish() for split in Split}
     told("corpus", 1.0)
     return Division(written, reader.report(written))

@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
 
+MANIFEST = "corpus.json"  # of a prepared corpus: written last, so its presence means complete
+
 
 class Split(StrEnum):
     """Training text, search-validation, selection-validation, and the sealed test."""
@@ -12,6 +14,11 @@ class Split(StrEnum):
     SEARCH = "search"
     SELECTION = "selection"
     TEST = "test"
+
+
+def split_file(split: Split) -> str:
+    """The name of a split's file in the corpus folder."""
+    return f"{split.value}.jsonl"
 
 
 def text_digest(text: str) -> bytes:

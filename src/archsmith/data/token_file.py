@@ -81,7 +81,8 @@ class TokenFile:
 
         `progress` is told a fraction from 0 to 1. Raises CorpusError, ConfigError.
         """
-        path = directory / f"{split.value}-{tokenizer.vocab_size}-{tokenizer.hash}.tokens"
+        origin = f"{corpus.hash[:8]}-{tokenizer.vocab_size}-{tokenizer.hash[:8]}"
+        path = directory / f"{split.value}-{origin}.tokens"
         try:
             manifest = _read_manifest(path)
             current = (manifest.corpus_hash, manifest.tokenizer_hash, manifest.split)
