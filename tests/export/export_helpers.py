@@ -155,13 +155,16 @@ def random_weights(architecture, seed=0):
     return weights
 
 
-def make_tokenizer(vocab_size=280, pre_tokenizer="gpt-2"):
-    """A real tokenizer whose merges join pairs of letters: enough to fill a file of any size."""
+def make_tokenizer(vocab_size=280, pre_tokenizer="gpt-2", first=()):
+    """A real tokenizer whose merges join pairs of letters: enough to fill a file of any size.
+
+    `first` are merges that come before those.
+    """
     letters = [chr(97 + index) for index in range(26)]
     alphabet = byte_alphabet()
     vocab = {token: index for index, token in enumerate(["<|endoftext|>", *alphabet])}
-    pairs = [(left, right) for left in letters for right in letters]
-    pairs += [(left + right, left + right) for left, right in pairs]
+    pairs = [*first, *((left, right) for left in letters for right in letters)]
+    pairs += [(left + right, left + right) for left, right in pairs[len(first) :]]
     merges = []
     for left, right in pairs[: vocab_size - 257]:
         merges.append((left, right))

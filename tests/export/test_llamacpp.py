@@ -115,7 +115,7 @@ def test_timing_has_its_spread(model):
 
 
 def test_a_window_beyond_the_context_is_refused(model):
-    with pytest.raises(ExportError, match="300 tokens are longer than|256 tokens are longer than"):
+    with pytest.raises(ExportError, match=r"\d+ tokens are longer than the context of 64"):
         model.logits([1] * 300)
 
 

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from archsmith.data.tokenizer import Tokenizer
 
 Dtype = Literal["float32", "float16", "bfloat16"]
-_STORED = {"float32": ("F32", 4), "float16": ("F16", 2), "bfloat16": ("BF16", 2)}
+STORED: dict[Dtype, tuple[str, int]] = {
+    "float32": ("F32", 4),
+    "float16": ("F16", 2),
+    "bfloat16": ("BF16", 2),
+}
 
 
 class HuggingFace:
@@ -100,7 +104,7 @@ def _write_weights(
 ) -> None:
     """The safetensors format is a length, a JSON header and the tensors' bytes; one at a time
     is in memory."""
-    code, item_bytes = _STORED[dtype]
+    code, item_bytes = STORED[dtype]
     plans = huggingface_plan(architecture)
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
@@ -116,14 +120,16 @@ def _write_weights(
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for plan in plans:
-            file.write(_as_bytes(plan.assemble(weights), dtype))
+            file.write(tensor_bytes(plan.assemble(weights), dtype))
 
 
-def _as_bytes(data: np.ndarray, dtype: Dtype) -> bytes:
+def tensor_bytes(data: np.ndarray, dtype: Dtype) -> bytes:
+    """float32 values as the file stores them. Raises ExportError if they do not fit."""
     if dtype == "float32":
         return data.tobytes()
     if dtype == "float16":
-        half = data.astype(np.float16)
+        with np.errstate(over="ignore"):  # said below
+            half = data.astype(np.float16)
         if not np.isfinite(half).all():
             raise ExportError("a weight is too large for float16; write float32 or bfloat16")
         return half.tobytes()

@@ -1,0 +1,94 @@
+import math
+import random
+import shutil
+
+import numpy as np
+import pytest
+from export_helpers import llama, random_weights, write_gguf
+
+from archsmith.data.corpus import Corpus, CorpusConfig
+from archsmith.data.protocol import ScoringProtocol
+from archsmith.data.splits import Split
+from archsmith.data.token_file import TokenFile
+from archsmith.data.tokenizer import Tokenizer
+from archsmith.errors import ConfigError, ExportError
+from archsmith.export.formats.huggingface import PART as HUGGINGFACE
+from archsmith.export.score import score_path
+
+PROTOCOL = ScoringProtocol(context_bytes=200, stride_bytes=100, block_bytes=500, max_bytes=1500)
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    """A corpus, and a model of its tokenizer as an F32 file and as a folder."""
+    folder = tmp_path_factory.mktemp("score")
+    rng = random.Random(0)
+    words = ["tree", "house", "naïve", "river", "stone", "cloud", "🙂", "fire"]
+    for index in range(60):
+        text = " ".join(rng.choice(words) for _ in range(60))
+        (folder / f"{index}.txt").write_text(f"{text} {index}\n")
+    corpus = Corpus.prepare(
+        CorpusConfig(
+            files=(f"{folder}/*.txt",),
+            minimum_split_bytes=600,
+            validation_fraction=0.2,
+            test_fraction=0.1,
+            near_duplicates=False,
+        ),
+        folder / "corpus",
+    )
+    tokenizer = Tokenizer.train(corpus, vocab_size=275, num_threads=1)
+    architecture = llama(vocab_size=275)
+    weights = random_weights(architecture)
+    write_gguf(folder / "m.gguf", architecture, weights=weights, tokenizer=tokenizer)
+    HUGGINGFACE.write(
+        folder / "hf", weights=weights, architecture=architecture, tokenizer=tokenizer, metadata={}
+    )
+
+    def token_file_for(own):
+        return TokenFile.build(corpus, Split.SEARCH, own, folder / "tokens", num_threads=1)
+
+    return folder, token_file_for, tokenizer
+
+
+def test_both_runtimes_give_the_same_score(setting):
+    folder, token_file_for, tokenizer = setting
+    stock = score_path(folder / "hf", token_file_for, PROTOCOL)
+    exact = score_path(folder / "m.gguf", token_file_for, PROTOCOL, cache_type="f32")
+    deployed = score_path(folder / "m.gguf", token_file_for, PROTOCOL)
+    assert stock.num_bytes == exact.num_bytes == 1500
+    assert abs(stock.bits_per_byte - exact.bits_per_byte) < 1e-6
+    # llama.cpp keeps keys and values in half precision by default
+    assert 0 < abs(stock.bits_per_byte - deployed.bits_per_byte) < 1e-3
+    np.testing.assert_allclose(stock.block_nats, exact.block_nats, rtol=1e-5)
+    # llama.cpp's own tokenizer made the same stream as ours
+    own = score_path(folder / "m.gguf", lambda _: token_file_for(tokenizer), PROTOCOL)
+    assert own == deployed
+
+
+def test_an_untrained_model_is_worse_than_uniform_tokens(setting):
+    folder, token_file_for, _ = setting
+    found = score_path(folder / "m.gguf", token_file_for, PROTOCOL)
+    assert found.nats / found.num_tokens > math.log(275)
+
+
+def test_what_is_no_model_is_refused(setting, tmp_path):
+    folder, token_file_for, _ = setting
+    with pytest.raises(ConfigError, match="no such file or folder"):
+        score_path(tmp_path / "none", token_file_for, PROTOCOL)
+    with pytest.raises(ConfigError, match=r"holds no config\.json"):
+        score_path(tmp_path, token_file_for, PROTOCOL)
+    (tmp_path / "text.gguf").write_text("not a model")
+    with pytest.raises(ExportError, match="cannot load"):
+        score_path(tmp_path / "text.gguf", token_file_for, PROTOCOL)
+    shutil.copytree(folder / "hf", tmp_path / "hf")
+    (tmp_path / "hf" / "tokenizer.json").unlink()
+    with pytest.raises(ConfigError, match=r"holds no tokenizer\.json"):
+        score_path(tmp_path / "hf", token_file_for, PROTOCOL)
+
+
+def test_tokens_of_another_model_are_refused(setting, tmp_path):
+    _, token_file_for, tokenizer = setting
+    write_gguf(tmp_path / "x.gguf", llama(vocab_size=270), tokenizer=tokenizer.prefix(270))
+    with pytest.raises(ConfigError, match="knows 270 tokens, the token file was made with 275"):
+        score_path(tmp_path / "x.gguf", lambda _: token_file_for(tokenizer), PROTOCOL)
