@@ -6,7 +6,8 @@ import pytest
 from example_study import LLAMA_SHAPE, MAXIMIZER, WINNER
 
 from archsmith.report.html import render_html
-from archsmith.report.load import load_study, primary_baseline, spending
+from archsmith.report.load import load_study, primary_baseline
+from archsmith.report.spending import spending
 from archsmith.report.study_report import ArmRow, StudyReport
 from archsmith.report.verdict import Outcome, judge
 from archsmith.store.records import JobKind, LedgerEntry, NewJob

@@ -204,3 +204,13 @@ def test_what_cannot_be_compared_is_said() -> None:
     assert "no score on the same text" in judge(mixed).sentence
     floors = replace(study, arms=(study.arms[0], study.arms[4]), primary_baseline="5-gram")
     assert judge(floors).primary is None
+
+
+@pytest.mark.parametrize("row", [0, 1])
+def test_a_file_beyond_its_limits_wins_nothing(row: int) -> None:
+    study = example_study()
+    arms = list(study.arms)
+    arms[row] = replace(arms[row], metrics={**arms[row].metrics, "decode_ms_per_token": 1.6})
+    verdict = judge(replace(study, arms=tuple(arms)))
+    assert verdict.outcome is Outcome.UNDECIDED
+    assert f"the {arms[row].name} misses decode_ms_per_token <= 1.5 ms" in verdict.sentence

@@ -34,10 +34,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from archsmith.report.figures import show_limit
 from archsmith.report.study_report import ArmRow, StudyReport, TrialRow
 from archsmith.report.tables import (
     failures,
-    missed_limits,
     rejections,
     state_counts,
     top_trials,
@@ -119,7 +119,7 @@ def _arm(report: StudyReport, arm: ArmRow) -> dict[str, Any]:
         "architecture": _plain(arm.architecture),
         "metrics": dict(arm.metrics),
         "interval": None if interval is None else list(interval),
-        "misses": list(missed_limits(report, arm)),
+        "misses": [show_limit(*limit) for limit in report.missed_limits(arm.metrics)],
         "details": _plain(arm.details),
     }
 

@@ -11,25 +11,23 @@ marks the primary baseline), `split` (which held-out text), `epochs`, `train_byt
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from archsmith.architecture.tree import Architecture
 from archsmith.errors import ArchsmithError
+from archsmith.report.spending import planned_seconds, spending
 from archsmith.report.study_report import (
     ArmRow,
     CurvePoint,
     LimitRow,
     RungRow,
     RunningJob,
-    Spending,
     StudyReport,
     TrialRow,
 )
-from archsmith.report.tables import limit_holds
 from archsmith.store import records
-from archsmith.store.records import JobKind, JobRecord, JobState, LedgerEntry, TrialRecord
+from archsmith.store.records import JobKind, JobRecord, JobState, TrialRecord
 from archsmith.store.store import Store
 from archsmith.trial import Limit, Rung
 
@@ -65,7 +63,7 @@ def load_study(store: Store, name: str) -> StudyReport:
         created=datetime.fromtimestamp(study.created, UTC).isoformat(timespec="seconds"),
         elapsed_seconds=max(now if running else last, study.created) - study.created,
         budget_seconds=_mapping(settings.get("settings")).get("timeout"),
-        ledger=spending(entries, trials, _planned(notes.get("plan"))),
+        ledger=spending(entries, trials, planned_seconds(notes.get("plan"))),
         corpus=_mapping(notes.get("corpus")),
         environment=environment,
         calibration=_mapping(notes.get("calibration")),
@@ -94,71 +92,6 @@ def primary_baseline(arms: Sequence[ArmRow], claims: Notes) -> str | None:
         if any(word in arm.name.lower() for word in ("maximizer", "largest")):
             return arm.name
     return baselines[0].name if baselines else None
-
-
-def spending(
-    entries: Sequence[LedgerEntry], trials: Sequence[TrialRecord], planned: Mapping[str, float]
-) -> tuple[Spending, ...]:
-    """The ledger by phase, in order of first entry; jobs of all rungs are one phase, `search`.
-
-    A planned phase belongs to the spent one whose name shares a word's first five letters.
-    """
-    rows: dict[str, Spending] = {}
-    for entry in entries:
-        phase = _job_phase(entry.phase)
-        row = rows.get(phase, Spending(phase=phase))
-        rows[phase] = replace(
-            row, seconds=row.seconds + entry.seconds, flops=row.flops + entry.flops
-        )
-    for job in (job for trial in trials for job in trial.jobs if job.wall_seconds > 0):
-        phase = _job_phase(job.kind.value)
-        row = rows.get(phase, Spending(phase=phase))
-        failed = job.state is JobState.FAILED
-        rows[phase] = replace(
-            row,
-            jobs=row.jobs + 1,
-            failed_jobs=row.failed_jobs + failed,
-            failed_seconds=row.failed_seconds + failed * job.wall_seconds,
-        )
-    for phase, seconds in planned.items():
-        known = [name for name in rows if rows[name].planned_seconds is None]
-        same = [name for name in known if name == phase] or [
-            name for name in known if _stems(name) & _stems(phase)
-        ]
-        name = same[0] if same else phase
-        rows[name] = replace(rows.get(name, Spending(phase=name)), planned_seconds=seconds)
-    return tuple(rows.values())
-
-
-def _job_phase(phase: str) -> str:
-    """The report's name for a phase that the store names after a job's kind and rung."""
-    first = phase.split(" ")[0]
-    names = {
-        JobKind.RUNG.value: "search",
-        JobKind.MEASURE.value: "measuring on the device",
-        JobKind.EXTEND.value: "extending trunks",
-    }
-    return (
-        names.get(first, phase)
-        if phase in names or phase[len(first) :].strip().isdigit()
-        else phase
-    )
-
-
-def _stems(phase: str) -> set[str]:
-    words = phase.lower().replace("_", " ").split()
-    return {word[:5] for word in words if len(word) >= 5} - {"final"}
-
-
-def _planned(plan: Any) -> dict[str, float]:
-    """Seconds by phase from a mapping or pairs; `total_seconds` is no phase."""
-    pairs: Iterable[Any] = plan.items() if isinstance(plan, Mapping) else plan or ()
-    found = {}
-    for phase, seconds in pairs:
-        name = str(phase).removesuffix("_seconds").replace("_", " ")
-        if name != "total" and isinstance(seconds, int | float):
-            found[name] = float(seconds)
-    return found
 
 
 def _phase(trials: Sequence[TrialRecord], arms: Sequence[ArmRow]) -> str:
@@ -231,7 +164,7 @@ def _trial(trial: TrialRecord, summary: str, limits: Sequence[LimitRow]) -> Tria
         broken = tuple(
             limit.metric
             for limit in limits
-            if limit.metric in metrics and not limit_holds(limit, metrics[limit.metric])
+            if limit.metric in metrics and not limit.holds(metrics[limit.metric])
         ) or tuple(limit.metric for limit in limits if limit.metric in trial.reason)
     done = {
         job.rung for job in trial.jobs if job.kind is JobKind.RUNG and job.state is JobState.DONE

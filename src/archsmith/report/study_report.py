@@ -26,6 +26,10 @@ class LimitRow(NamedTuple):
     comparison: str
     value: float
 
+    def holds(self, value: float) -> bool:
+        """Whether a value meets the limit."""
+        return value <= self.value if self.comparison == "<=" else value >= self.value
+
 
 @dataclass(frozen=True)
 class RungRow:
@@ -171,3 +175,11 @@ class StudyReport:
     audited: tuple[int, ...] = ()
     false_eliminations: tuple[int, ...] = ()
     command: str = ""
+
+    def missed_limits(self, metrics: Mapping[str, float]) -> tuple[LimitRow, ...]:
+        """The limits that some metrics break; unknown ones break none."""
+        return tuple(
+            limit
+            for limit in self.limits
+            if limit.metric in metrics and not limit.holds(metrics[limit.metric])
+        )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from archsmith.report.figures import plural, show_limit
-from archsmith.report.study_report import STATES, ArmRow, LimitRow, Spending, StudyReport, TrialRow
+from archsmith.report.study_report import STATES, ArmRow, Spending, StudyReport, TrialRow
 from archsmith.report.verdict import Comparison, Outcome, Verdict, bits_per_byte_interval
 
 
@@ -59,7 +59,7 @@ def arm_lines(report: StudyReport, verdict: Verdict) -> list[ArmLine]:
                 interval=bits_per_byte_interval(rows[0]),
                 comparison=comparisons.get(name),
                 is_primary=name == report.primary_baseline,
-                misses=missed_limits(report, rows[0]),
+                misses=tuple(show_limit(*limit) for limit in report.missed_limits(rows[0].metrics)),
             )
         )
     order = {"search": 0, "baseline": 1, "floor": 2}
@@ -70,20 +70,6 @@ def arm_lines(report: StudyReport, verdict: Verdict) -> list[ArmLine]:
             order.get(line.arm.kind, 1),
             infinite if line.bits_per_byte is None else line.bits_per_byte,
         ),
-    )
-
-
-def limit_holds(limit: LimitRow, value: float) -> bool:
-    """Whether a value meets a limit."""
-    return value <= limit.value if limit.comparison == "<=" else value >= limit.value
-
-
-def missed_limits(report: StudyReport, row: ArmRow | TrialRow) -> tuple[str, ...]:
-    """Limits that a row's metrics break, as people write them."""
-    return tuple(
-        show_limit(*limit)
-        for limit in report.limits
-        if limit.metric in row.metrics and not limit_holds(limit, row.metrics[limit.metric])
     )
 
 

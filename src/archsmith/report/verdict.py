@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from statistics import NormalDist, fmean, variance
 
-from archsmith.report.figures import plural, show_difference, show_span
+from archsmith.report.figures import plural, show_difference, show_limit, show_span
 from archsmith.report.study_report import ArmRow, StudyReport
 from archsmith.units import format_bytes
 
@@ -109,6 +109,11 @@ def judge(report: StudyReport) -> Verdict:
             else "no baseline was trained"
         )
         return _nothing(report, reason, secondary)
+    for arm in (*winners, *(arm for arm in report.arms if arm.name == primary.baseline)):
+        missed = report.missed_limits(arm.metrics)
+        if missed:
+            names = ", ".join(show_limit(*limit) for limit in missed)
+            return _nothing(report, f"the {arm.name} misses {names}", secondary)
     return Verdict(
         outcome=primary.outcome,
         primary=primary,
