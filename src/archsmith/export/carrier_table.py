@@ -10,7 +10,7 @@ every exported file). Why points are refused:
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from archsmith.architecture.feed_forwards.gated_mlp import GatedMlp
@@ -49,10 +49,10 @@ def window_of(architecture: Architecture, mixer: Attention) -> int | None:
     return window
 
 
-def _blocks(architecture: Architecture) -> list[str]:
-    kinds = {layer.mixer.type for layer in architecture.layers} - {"attention"}
-    kinds |= {layer.feed_forward.type for layer in architecture.layers} - {"gated_mlp", "mlp"}
-    return [f"the block '{kind}' has no carrier" for kind in sorted(kinds)]
+def _blocks(kinds: Sequence[Layer]) -> list[str]:
+    types = {layer.mixer.type for layer in kinds} - {"attention"}
+    types |= {layer.feed_forward.type for layer in kinds} - {"gated_mlp", "mlp"}
+    return [f"the block '{name}' has no carrier" for name in sorted(types)]
 
 
 def _refusals(
@@ -61,24 +61,24 @@ def _refusals(
     residual: str,
     feed_forward: type,
     activation: str,
-    attention: Callable[[Architecture, Attention], list[str]],
+    attention: Callable[[Architecture, Sequence[Attention]], list[str]],
     varying: tuple[str, ...] = (),
     windows: bool = False,
     biases: str = "",
     head_bias: bool = False,
     tied: bool | None = None,
-) -> Callable[[Architecture], list[str]]:
+) -> Callable[[Architecture, Sequence[Layer]], list[str]]:
     """A function of the reasons against a carrier with these properties.
 
     `varying`: fields of attention that may differ between layers. `biases`: "all", "none" or "".
     """
 
-    def reasons(architecture: Architecture) -> list[str]:
-        found = _blocks(architecture)
+    def reasons(architecture: Architecture, kinds: Sequence[Layer]) -> list[str]:
+        found = _blocks(kinds)
         if found:
             return found
-        layer = architecture.layers[0]
-        if not _uniform(architecture, varying):
+        layer = kinds[0]
+        if not _uniform(kinds, varying):
             found.append("per-layer widths have no uniform carrier; give every layer the same")
         if layer.norm.type != norm:
             found.append(f"norm must be '{norm}', got '{layer.norm.type}'")
@@ -105,26 +105,24 @@ def _refusals(
             found.append(f"lm_head_bias must be {str(head_bias).lower()}")
         if tied is not None and architecture.tie_word_embeddings != tied:
             found.append(f"tie_word_embeddings must be {str(tied).lower()}")
-        if not windows and any(window_of(architecture, m.mixer) for m in architecture.layers):
+        if not windows and any(window_of(architecture, kind.mixer) for kind in kinds):
             found.append("sliding_window is not carried")
-        return found + attention(architecture, mixer)
+        return found + attention(architecture, [kind.mixer for kind in kinds])
 
     return reasons
 
 
-def _uniform(architecture: Architecture, varying: tuple[str, ...]) -> bool:
-    layers = architecture.layers
-    first = layers[0]
-    if all(layer is first or layer == first for layer in layers):
+def _uniform(kinds: Sequence[Layer], varying: tuple[str, ...]) -> bool:
+    """Whether layers differ in nothing but the `varying` fields of their mixer."""
+    if len(kinds) == 1:
         return True
-    if not varying:
-        return False
     drop = dict.fromkeys(varying)
 
     def plain(layer: Layer) -> Layer:
         return layer.model_copy(update={"mixer": layer.mixer.model_copy(update=drop)})
 
-    return len({plain(layer) for layer in layers}) == 1
+    first = plain(kinds[0])
+    return bool(varying) and all(plain(kind) == first for kind in kinds[1:])
 
 
 def _heads_divide(architecture: Architecture, mixer: Attention) -> list[str]:
@@ -169,7 +167,8 @@ def _qk_norm(mixer: Attention, *, wanted: bool) -> list[str]:
     return [] if mixer.qk_norm == wanted else [f"qk_norm must be {str(wanted).lower()}"]
 
 
-def _of_llama(architecture: Architecture, mixer: Attention) -> list[str]:
+def _of_llama(architecture: Architecture, mixers: Sequence[Attention]) -> list[str]:
+    mixer = mixers[0]
     return [
         *_qk_norm(mixer, wanted=False),
         *_full_rope(mixer),
@@ -177,11 +176,18 @@ def _of_llama(architecture: Architecture, mixer: Attention) -> list[str]:
     ]
 
 
-def _of_qwen3(architecture: Architecture, mixer: Attention) -> list[str]:
-    return [*_qk_norm(mixer, wanted=True), *_full_rope(mixer)]
+def _of_qwen3(architecture: Architecture, mixers: Sequence[Attention]) -> list[str]:
+    mixer = mixers[0]
+    found = [*_qk_norm(mixer, wanted=True), *_full_rope(mixer)]
+    if mixer.output_bias:
+        found.append("output_bias must be false")
+    if architecture.layers[0].feed_forward.bias:
+        found.append("feed_forward.bias must be false")
+    return found
 
 
-def _of_phi(architecture: Architecture, mixer: Attention) -> list[str]:
+def _of_phi(architecture: Architecture, mixers: Sequence[Attention]) -> list[str]:
+    mixer = mixers[0]
     return [
         *_qk_norm(mixer, wanted=False),
         *_partial_rope(mixer),
@@ -189,7 +195,8 @@ def _of_phi(architecture: Architecture, mixer: Attention) -> list[str]:
     ]
 
 
-def _of_starcoder2(architecture: Architecture, mixer: Attention) -> list[str]:
+def _of_starcoder2(architecture: Architecture, mixers: Sequence[Attention]) -> list[str]:
+    mixer = mixers[0]
     return [
         *_qk_norm(mixer, wanted=False),
         *_full_rope(mixer),
@@ -197,9 +204,9 @@ def _of_starcoder2(architecture: Architecture, mixer: Attention) -> list[str]:
     ]
 
 
-def _of_granite_swa(architecture: Architecture, mixer: Attention) -> list[str]:
+def _of_granite_swa(architecture: Architecture, mixers: Sequence[Attention]) -> list[str]:
+    mixer = mixers[0]
     found = [*_qk_norm(mixer, wanted=False), *_head_dim_follows(architecture, mixer)]
-    mixers = [layer.mixer for layer in architecture.layers]
     ropes = {m.rope for m in mixers if m.rope is not None}
     if len(ropes) > 1:
         found.append("layers that have rope must have the same")
@@ -228,10 +235,11 @@ def _shape_config(architecture: Architecture) -> dict[str, Any]:
 
 def _rope_config(rope: Rope | None, *, partial: bool = False) -> dict[str, Any]:
     rope = rope or Rope()
-    parameters: dict[str, Any] = {"rope_type": "default", "rope_theta": rope.theta}
+    parameters: dict[str, Any] = {"rope_theta": rope.theta}
     if partial:
         parameters["partial_rotary_factor"] = rope.partial_rotary_factor
-    return {"rope_parameters": parameters}
+    # repeated at the top level, where transformers 4 and other readers look
+    return {"rope_parameters": {"rope_type": "default", **parameters}, **parameters}
 
 
 def _has_bias(mixer: Attention) -> bool:
@@ -438,15 +446,6 @@ _SWIGLU: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _no_qwen3_bias(architecture: Architecture, mixer: Attention) -> list[str]:
-    found = _of_qwen3(architecture, mixer)
-    if mixer.output_bias:
-        found.append("output_bias must be false")
-    if architecture.layers[0].feed_forward.bias:
-        found.append("feed_forward.bias must be false")
-    return found
-
-
 CARRIERS: dict[str, Carrier] = {
     carrier.name: carrier
     for carrier in (
@@ -466,7 +465,7 @@ CARRIERS: dict[str, Carrier] = {
             transformers_class="Qwen3ForCausalLM",
             model_type="qwen3",
             gguf_architecture="qwen3",
-            refusals=_refusals(**_SWIGLU, attention=_no_qwen3_bias),
+            refusals=_refusals(**_SWIGLU, attention=_of_qwen3),
             config=_qwen3_config,
             keys=_keys,
             huggingface_layer=_llama_huggingface,

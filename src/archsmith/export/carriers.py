@@ -5,7 +5,7 @@ A carrier computes in both runtimes what the canonical weights compute; its exac
 with reasons before anything is trained. The traps the refusals name were found by comparing logits.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ class Carrier(NamedTuple):
         name: how messages call it.
         transformers_class, model_type: the stock class and its `model_type`.
         gguf_architecture: `general.architecture` in the file.
-        refusals: why an architecture does not fit, empty if it does.
+        refusals: why an architecture with these kinds of layers does not fit; empty if it does.
         config: the architecture's own entries of `config.json`.
         keys: GGUF keys without the architecture's prefix.
         huggingface_layer, gguf_layer: tensors of one layer, names without the layer's prefix.
@@ -36,7 +36,7 @@ class Carrier(NamedTuple):
     transformers_class: str
     model_type: str
     gguf_architecture: str
-    refusals: Callable[[Architecture], list[str]]
+    refusals: Callable[[Architecture, Sequence[Layer]], list[str]]
     config: Callable[[Architecture], dict[str, Any]]
     keys: Callable[[Architecture], dict[str, Value]]
     huggingface_layer: Callable[[Layer, int], list[TensorPlan]]
@@ -46,7 +46,27 @@ class Carrier(NamedTuple):
 
 def find_carrier(architecture: Architecture) -> Carrier | None:
     """The first carrier that holds `architecture`, or None."""
-    return next((c for c in _table().values() if not c.refusals(architecture)), None)
+    return fitting_carrier(architecture, kinds_of_layers(architecture)[0])
+
+
+def fitting_carrier(architecture: Architecture, kinds: Sequence[Layer]) -> Carrier | None:
+    """`find_carrier` where the kinds of layers are known already."""
+    return next((c for c in _table().values() if not c.refusals(architecture, kinds)), None)
+
+
+def kinds_of_layers(architecture: Architecture) -> tuple[list[Layer], list[int]]:
+    """The different layers of an architecture, and for each layer which of them it is."""
+    kinds: list[Layer] = []
+    indices: list[int] = []
+    last, index = None, -1
+    for layer in architecture.layers:
+        if layer is not last:
+            index = next((i for i, kind in enumerate(kinds) if kind == layer), len(kinds))
+            if index == len(kinds):
+                kinds.append(layer)
+            last = layer
+        indices.append(index)
+    return kinds, indices
 
 
 def carrier_of(architecture: Architecture) -> Carrier:
@@ -66,7 +86,8 @@ def unsupported(architecture: Architecture, targets: Iterable[str] = TARGETS) ->
     for target in targets:
         if target not in TARGETS:
             raise ConfigError(f"unknown export target '{target}'; {did_you_mean(target, TARGETS)}")
-    refusals = [(carrier.name, carrier.refusals(architecture)) for carrier in _table().values()]
+    kinds = kinds_of_layers(architecture)[0]
+    refusals = [(c.name, c.refusals(architecture, kinds)) for c in _table().values()]
     fewest = min(len(reasons) for _, reasons in refusals)
     said: dict[str, str] = {}
     for name, reasons in refusals:

@@ -12,7 +12,16 @@ from typing import NamedTuple, Protocol
 
 from archsmith.architecture.tree import Architecture
 from archsmith.errors import ExportError
-from archsmith.export.carriers import Value, carrier_of, gguf_plan, layer_plan, rest_plan
+from archsmith.export.carriers import (
+    Carrier,
+    Value,
+    carrier_of,
+    fitting_carrier,
+    gguf_plan,
+    kinds_of_layers,
+    layer_plan,
+    rest_plan,
+)
 from archsmith.export.quantization import FILE_TYPES, GGML_TYPES, matrix_type, more_bits
 from archsmith.export.tensors import TensorPlan
 
@@ -57,24 +66,21 @@ def gguf_num_bytes(architecture: Architecture, tokenizer_bytes: int) -> int:
     Args:
         tokenizer_bytes: what the vocabulary's keys take, from `tokenizer_num_bytes`.
     """
-    carrier = carrier_of(architecture)
+    kinds, indices = kinds_of_layers(architecture)
+    carrier = fitting_carrier(architecture, kinds) or carrier_of(architecture)
     quantization, tied = architecture.quantization, architecture.tie_word_embeddings
     described, stored = _sizes(rest_plan(architecture), quantization, tied=tied)
-    num_layers, hidden_size = architecture.num_hidden_layers, architecture.hidden_size
-    sizes: dict[tuple[int, bool], tuple[int, int, int]] = {}
-    layer = architecture.layers[0]
-    for index, current in enumerate(architecture.layers):
-        if current is not layer and current != layer:
-            layer, sizes = current, {}
-        more = more_bits(index, num_layers)
-        if (0, more) not in sizes:
-            plan = layer_plan(carrier.name, "gguf", layer, hidden_size)
-            sizes[0, more] = (*_sizes(plan, quantization, tied=tied, more=more), len(plan))
-        infos, data, count = sizes[0, more]
-        described += infos + count * len(f"blk.{index}.")
+    plans = [layer_plan(carrier.name, "gguf", kind, architecture.hidden_size) for kind in kinds]
+    sizes: dict[tuple[int, bool], tuple[int, int]] = {}
+    for layer, kind in enumerate(indices):
+        more = more_bits(layer, len(indices))
+        if (kind, more) not in sizes:
+            sizes[kind, more] = _sizes(plans[kind], quantization, tied=tied, more=more)
+        infos, data = sizes[kind, more]
+        described += infos + len(plans[kind]) * len(f"blk.{layer}.")
         stored += data
     head = _HEADER_BYTES + RESERVED_BYTES + tokenizer_bytes + described
-    head += keys_num_bytes(architecture_keys(architecture))
+    head += keys_num_bytes(_architecture_keys(architecture, carrier))
     return padded(head) + stored
 
 
@@ -117,7 +123,10 @@ def stored_tensor(architecture: Architecture, plan: TensorPlan) -> StoredTensor:
 
 def architecture_keys(architecture: Architecture) -> dict[str, Value]:
     """Key-value pairs that follow from the architecture alone."""
-    carrier = carrier_of(architecture)
+    return _architecture_keys(architecture, carrier_of(architecture))
+
+
+def _architecture_keys(architecture: Architecture, carrier: Carrier) -> dict[str, Value]:
     prefix = carrier.gguf_architecture
     return {
         "general.architecture": prefix,
