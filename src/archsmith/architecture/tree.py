@@ -6,6 +6,7 @@ module on the meta device by the tests.
 """
 
 from functools import cached_property
+from itertools import groupby
 from typing import Literal, Self
 
 from pydantic import PositiveInt, field_validator, model_validator
@@ -96,7 +97,7 @@ class Architecture(Spec):
     def num_non_embedding_params(self) -> int:
         """Everything but embedding table and output head."""
         return sum(
-            layer.num_params(self.hidden_size) for layer in self.layers
+            count * layer.num_params(self.hidden_size) for layer, count in self._runs
         ) + self.final_norm.num_params(self.hidden_size)
 
     @property
@@ -108,8 +109,8 @@ class Architecture(Spec):
     def num_active_params(self) -> int:
         """Parameters used for one token (all of them without experts)."""
         idle = sum(
-            layer.num_params(self.hidden_size) - layer.num_active_params(self.hidden_size)
-            for layer in self.layers
+            count * (layer.num_params(self.hidden_size) - layer.num_active_params(self.hidden_size))
+            for layer, count in self._runs
         )
         return self.num_params - idle
 
@@ -126,16 +127,18 @@ class Architecture(Spec):
         context_length = context_length or self.max_position_embeddings
         weights = self.vocab_size * self.hidden_size
         mixing = 0
-        for layer in self.layers:
-            weights += layer.mixer.matmul_params(self.hidden_size)
-            weights += layer.feed_forward.matmul_params(self.hidden_size)
-            mixing += layer.mixer.mixing_flops(context_length)
+        for layer, count in self._runs:
+            weights += count * layer.mixer.matmul_params(self.hidden_size)
+            weights += count * layer.feed_forward.matmul_params(self.hidden_size)
+            mixing += count * layer.mixer.mixing_flops(context_length)
         return 2 * weights + mixing
 
     def cache_bytes(self, context_length: int | None = None, *, bytes_per_element: int = 2) -> int:
         """Bytes kept for generation at a full context; 2 bytes per element is f16."""
         context_length = context_length or self.max_position_embeddings
-        elements = sum(layer.mixer.cache_elements(context_length) for layer in self.layers)
+        elements = sum(
+            count * layer.mixer.cache_elements(context_length) for layer, count in self._runs
+        )
         return elements * bytes_per_element
 
     @cached_property
@@ -147,6 +150,11 @@ class Architecture(Spec):
     def network_hash(self) -> str:
         """Content hash without the file's quantization: the key of a trained network."""
         return content_hash(self.model_dump(mode="json", exclude={"quantization"}))
+
+    @cached_property
+    def _runs(self) -> list[tuple[Layer, int]]:
+        """Equal layers that follow each other, once with their number: sums cost no depth."""
+        return [(layer, len(list(run))) for layer, run in groupby(self.layers)]
 
     @cached_property
     def _value_hash(self) -> int:

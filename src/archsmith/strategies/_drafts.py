@@ -1,0 +1,154 @@
+"""What all strategies share: start points first, then drafts until one is new and feasible."""
+
+import math
+import random
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from archsmith.errors import InfeasibleError
+from archsmith.space.feasible import sample_feasible
+from archsmith.trial import Observation, Problem, Proposal, TrialState
+
+_DRAFTS = 30  # drafts that may turn out known or infeasible before plain sampling
+_SAMPLES = 100  # feasible samples that may turn out known before the space counts as exhausted
+_ENUMERABLE = 20_000  # spaces up to this size are walked through to find what is left
+
+
+class Draft(NamedTuple):
+    """A point that may still be known or infeasible, and where it came from."""
+
+    point: Any
+    parents: tuple[int, ...] = ()
+    note: str = ""
+
+
+class Finished(NamedTuple):
+    """A trial whose objectives are known.
+
+    `excess` says by how much it breaks limits that only a measurement could show; 0 if none.
+    """
+
+    number: int
+    point: Any
+    rung: int
+    values: tuple[float, ...]
+    excess: float
+
+
+def first_new(
+    problem: Problem,
+    history: Sequence[Observation],
+    rng: random.Random,
+    drafts: Callable[[], Iterator[Draft]],
+    *,
+    strategy: str,
+) -> Proposal:
+    """The proposal of a strategy: a start point, else the first draft that is new and feasible.
+
+    Drafts that run out, or keep failing, are followed by feasible samples. Where the space has no
+    new feasible point left, a known one is proposed again and the note says so.
+    Raises InfeasibleError where there is none at all.
+    """
+    known = {observation.architecture for observation in history}
+    for point in problem.start:
+        if point not in known and problem.feasible(point):
+            return Proposal(architecture=point, strategy=strategy, note="start point")
+    for attempt, draft in enumerate(drafts()):
+        if draft.point not in known and problem.feasible(draft.point):
+            return Proposal(
+                architecture=draft.point,
+                strategy=strategy,
+                parents=draft.parents,
+                note=draft.note,
+            )
+        if attempt >= _DRAFTS:
+            break
+    for _ in range(_SAMPLES):
+        point = sample_feasible(problem, rng)
+        if point not in known:
+            return Proposal(architecture=point, strategy=strategy, note="sampled")
+        if _is_small(problem):
+            break
+    left = _search_unknown(problem, known) if _is_small(problem) else None
+    if left is not None:
+        return Proposal(architecture=left, strategy=strategy, note="one of the last new points")
+    again = [o.architecture for o in history if problem.feasible(o.architecture)]
+    if not again:
+        raise InfeasibleError("no feasible point is left to propose")
+    return Proposal(
+        architecture=rng.choice(again),
+        strategy=strategy,
+        note="every feasible point found has been proposed before",
+    )
+
+
+def finished(problem: Problem, history: Sequence[Observation]) -> list[Finished]:
+    """Trials whose objectives are all known and finite, in order; a repeated point once, its last.
+
+    A trial on its way to a higher rung counts with what is known of it.
+    """
+    latest: dict[Any, Finished] = {}
+    for observation in history:
+        if observation.state not in (TrialState.COMPLETE, TrialState.PENDING):
+            continue
+        values = observation.values(problem.objectives)
+        if values is None or not all(math.isfinite(value) for value in values):
+            continue
+        latest.pop(observation.architecture, None)
+        latest[observation.architecture] = Finished(
+            number=observation.number,
+            point=observation.architecture,
+            rung=observation.rung,
+            values=values,
+            excess=sum(
+                limit.excess(observation.metrics[limit.metric])
+                for limit in problem.limits
+                if limit.metric in observation.metrics
+            ),
+        )
+    return list(latest.values())
+
+
+def merit(trials: Sequence[Finished]) -> list[tuple[float, ...]]:
+    """A sort key per trial, the smallest the best.
+
+    Within limits before outside (Deb's rule), higher rungs before lower (they were promoted), then
+    the objective, or with several the number of trials of the same rung that dominate it.
+    """
+    keys: list[tuple[float, ...]] = []
+    for trial in trials:
+        if len(trial.values) == 1:
+            last = trial.values[0]
+        else:
+            last = float(sum(_dominates(other, trial) for other in trials))
+        keys.append((trial.excess, -float(trial.rung), last))
+    return keys
+
+
+def _dominates(first: Finished, second: Finished) -> bool:
+    return (
+        first.rung == second.rung
+        and first.excess <= second.excess
+        and all(a <= b for a, b in zip(first.values, second.values, strict=True))
+        and first.values != second.values
+    )
+
+
+def _is_small(problem: Problem) -> bool:
+    return problem.space.log10_size() <= math.log10(_ENUMERABLE)
+
+
+def _search_unknown(problem: Problem, known: set[Any]) -> Any | None:
+    """A feasible point outside `known`, the nearest to it by neighbours; None if there is none."""
+    queue = deque(known)
+    reached = set(known)
+    while queue:
+        for point in problem.space.neighbours(queue.popleft()):
+            if point in reached:
+                continue
+            if problem.feasible(point):
+                return point
+            reached.add(point)
+            queue.append(point)
+    return None

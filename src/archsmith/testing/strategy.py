@@ -1,0 +1,201 @@
+"""The contract of a strategy: subclass `StrategyContract` and give it a `strategy` fixture."""
+
+import math
+import random
+import time
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any, ClassVar
+
+import pytest
+
+from archsmith import registry
+from archsmith.config import canonical_json
+from archsmith.errors import InfeasibleError
+from archsmith.space import presets
+from archsmith.strategies.base import Strategy
+from archsmith.testing.toy import run_search, toy_metrics, toy_problem
+from archsmith.trial import Observation, Problem, TrialState
+
+
+class StrategyContract:
+    """Feasible and new points, from any history, the same for the same generator.
+
+        class TestMine(StrategyContract):
+            strategy = pytest.fixture(lambda self: PART())
+
+    Attributes:
+        beats_random: whether the strategy learns: the mean of its best loss over seeds must be
+            below random search's after 120 trials.
+        milliseconds: a proposal may take at 1,000 finished trials, once warmed up.
+    """
+
+    beats_random: ClassVar[bool] = False
+    milliseconds: ClassVar[float] = 50.0
+
+    @pytest.fixture
+    def strategy(self) -> Strategy:
+        """The strategy under test."""
+        raise NotImplementedError("give the class a fixture named 'strategy'")
+
+    def test_its_settings_survive_json(self, strategy: Strategy) -> None:
+        read = type(strategy).model_validate_json(canonical_json(strategy))
+        assert read == strategy
+        assert strategy.type in registry.names("strategies") or type(strategy).__module__
+
+    def test_every_proposal_is_new_feasible_and_of_the_space(self, strategy: Strategy) -> None:
+        problem = toy_problem()
+        history = run_search(strategy, problem, 60)
+        points = [observation.architecture for observation in history]
+        assert len(set(points)) == len(points)
+        assert all(problem.feasible(point) for point in points)
+        assert all(problem.space.contains(point) for point in points)
+
+    def test_start_points_come_first_and_each_once(self, strategy: Strategy) -> None:
+        plain, rng = toy_problem(), random.Random(9)
+        start = [p for p in (plain.space.sample(rng) for _ in range(40)) if plain.feasible(p)][:3]
+        too_big = max((plain.space.sample(rng) for _ in range(40)), key=lambda p: p.num_params)
+        problem = toy_problem(start=[start[0], too_big, *start[1:]])
+        history = run_search(strategy, problem, 6)
+        assert [observation.architecture for observation in history[:3]] == start
+        assert not set(start) & {observation.architecture for observation in history[3:]}
+
+    def test_the_same_history_and_generator_give_the_same_proposal(
+        self, strategy: Strategy
+    ) -> None:
+        first = run_search(strategy, toy_problem(), 40)
+        again = run_search(strategy, toy_problem(), 40)
+        assert first == again
+
+    def test_a_killed_search_goes_on_as_if_nothing_had_happened(self, strategy: Strategy) -> None:
+        whole = run_search(strategy, toy_problem(), 40)
+        copied = [Observation.model_validate(o.model_dump(), strict=False) for o in whole[:25]]
+        kept = [
+            copy.model_copy(update={"architecture": original.architecture})
+            for copy, original in zip(copied, whole, strict=False)
+        ]
+        resumed = run_search(
+            type(strategy)(**strategy.model_dump()), toy_problem(), 40, history=kept
+        )
+        assert resumed == whole
+
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            "all failed",
+            "all rejected",
+            "all pending",
+            "not a number",
+            "infinite",
+            "no metrics",
+            "one finished",
+            "constant",
+            "duplicates",
+            "one objective missing",
+        ],
+    )
+    def test_any_history_is_survived(self, strategy: Strategy, kind: str) -> None:
+        for objectives in (("bits_per_byte",), ("bits_per_byte", "decode_ms_per_token")):
+            problem = toy_problem(objectives=objectives)
+            history = _history(problem, kind)
+            known = {observation.architecture for observation in history}
+            for number in range(len(history), len(history) + 5):
+                proposal = strategy.propose(problem, history, problem.rng(number))
+                assert problem.feasible(proposal.architecture)
+                assert proposal.architecture not in known
+
+    def test_several_objectives_are_searched(self, strategy: Strategy) -> None:
+        problem = toy_problem(objectives=("bits_per_byte", "decode_ms_per_token", "file_bytes"))
+        history = run_search(strategy, problem, 45)
+        assert len({observation.architecture for observation in history}) == 45
+
+    def test_a_small_space_is_exhausted_and_then_repeated(self, strategy: Strategy) -> None:
+        space = presets.tiny(
+            families=("llama", "phi"),
+            hidden_sizes=(32, 64),
+            depths=(1, 2),
+            head_dims=(32,),
+            heads_per_kv_head=(1,),
+            intermediate_ratios=(2.0,),
+            quantizations=("Q8_0",),
+            partial_rotary_factors=(0.5,),
+        )
+        problem = toy_problem(space=space, limits=("num_params <= 90K",))
+        feasible = {point for point in space.points() if problem.feasible(point)}
+        assert 5 < len(feasible) < space.size()
+        history = run_search(strategy, problem, len(feasible) + 2)
+        assert {observation.architecture for observation in history} == feasible
+
+    def test_nothing_feasible_is_said_so(self, strategy: Strategy) -> None:
+        problem = toy_problem(limits=("file_bytes <= 1KiB",))
+        with pytest.raises(InfeasibleError, match="file_bytes"):
+            strategy.propose(problem, (), problem.rng(0))
+
+    def test_a_proposal_is_quick_after_a_thousand_trials(self, strategy: Strategy) -> None:
+        space = presets.portable(max_params="8M", quantizations=("Q4_0", "Q4_K_M", "Q8_0"))
+        problem = toy_problem(space=space, limits=("file_bytes <= 4MiB",))
+        rng, points = random.Random(0), dict[Any, None]()
+        while len(points) < 1000:
+            points[space.sample(rng)] = None
+        history = tuple(
+            Observation(
+                number=number,
+                architecture=point,
+                state=TrialState.COMPLETE,
+                metrics=toy_metrics(point),
+            )
+            for number, point in enumerate(points)
+        )
+        strategy.propose(problem, history, problem.rng(1000))
+        taken = []
+        for number in range(1001, 1006):
+            start = time.process_time()
+            strategy.propose(problem, history, problem.rng(number))
+            taken.append(time.process_time() - start)
+        assert min(taken) * 1e3 < self.milliseconds
+
+    def test_it_beats_random_search_where_it_learns(self, strategy: Strategy) -> None:
+        if not self.beats_random:
+            pytest.skip("the strategy does not claim to learn")
+        own = fmean(_best(strategy, seed) for seed in range(6))
+        others = fmean(_best(registry.find("strategies", "random")(), seed) for seed in range(6))
+        assert own < others
+
+
+def _best(strategy: Strategy, seed: int) -> float:
+    history = run_search(strategy, toy_problem(seed=seed), 120)
+    return min(observation.metrics["bits_per_byte"] for observation in history)
+
+
+def _history(problem: Problem, kind: str) -> tuple[Observation, ...]:
+    rng, points = random.Random(kind), dict[Any, None]()
+    while len(points) < 30:
+        points[problem.space.sample(rng)] = None
+    history = [
+        Observation(
+            number=number, architecture=point, state=TrialState.COMPLETE, metrics=toy_metrics(point)
+        )
+        for number, point in enumerate(points)
+    ]
+    return tuple(_spoiled(history, kind))
+
+
+def _spoiled(history: Sequence[Observation], kind: str) -> list[Observation]:
+    if kind == "one finished":
+        return list(history[:1])
+    if kind == "duplicates":
+        twice = [*history, *history]
+        return [o.model_copy(update={"number": number}) for number, o in enumerate(twice)]
+    nothing: dict[str, float] = {}
+    first = dict(history[0].metrics)
+    changes: dict[str, dict[str, Any]] = {
+        "all failed": {"state": TrialState.FAILED, "metrics": nothing, "reason": "diverged"},
+        "all rejected": {"state": TrialState.REJECTED, "metrics": nothing},
+        "all pending": {"state": TrialState.PENDING, "metrics": nothing},
+        "not a number": {"metrics": {**first, "bits_per_byte": math.nan}},
+        "infinite": {"metrics": {**first, "bits_per_byte": math.inf}},
+        "no metrics": {"metrics": nothing},
+        "constant": {"metrics": first},
+        "one objective missing": {"metrics": {"bits_per_byte": 1.0}},
+    }
+    return [observation.model_copy(update=changes[kind]) for observation in history]
