@@ -1,6 +1,8 @@
+import pytest
 import torch
 
-from archsmith.train.optimizers.adamw import CHUNK_ELEMENTS, AdamW
+from archsmith.train.optimizers import adamw
+from archsmith.train.optimizers.adamw import AdamW
 from archsmith.train.optimizers.base import Target
 from archsmith.train.optimizers.muon import Muon, orthogonalize
 
@@ -10,8 +12,11 @@ def target(*shape, rate=0.01, decay=0.0, name="w"):
     return Target(name, torch.randn(shape), torch.zeros(shape), rate, decay)
 
 
-def test_adamw_is_torchs_adamw():
-    ours = target(3, CHUNK_ELEMENTS // 2, decay=0.01 * 0.1)  # more than one chunk
+@pytest.mark.parametrize("fused", [True, False])
+def test_adamw_is_torchs_adamw(monkeypatch, fused):
+    if not fused:
+        monkeypatch.setattr(adamw, "_FUSED", None)
+    ours = target(7, 301, decay=0.01 * 0.1)
     theirs = ours.master.clone().requires_grad_()
     optimizer = AdamW([ours], betas=(0.9, 0.95), eps=1e-8)
     reference = torch.optim.AdamW([theirs], lr=0.01, betas=(0.9, 0.95), weight_decay=0.1)

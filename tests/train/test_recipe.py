@@ -5,6 +5,7 @@ from train_helpers import tiny
 from archsmith.config import validate
 from archsmith.errors import ConfigError
 from archsmith.model.transformer import build
+from archsmith.train import precision
 from archsmith.train.learner import Learner
 from archsmith.train.parametrization import tensor_rule
 from archsmith.train.precision import choose_dtype
@@ -82,11 +83,14 @@ def test_what_a_layer_adds_falls_with_depth():
     assert deep[name].learning_rate == shallow[name].learning_rate
 
 
-def test_dtype_is_as_asked_and_auto_never_fails():
+def test_dtype_is_as_asked_and_auto_is_the_faster(monkeypatch):
     cpu = torch.device("cpu")
     assert choose_dtype("float32", cpu) == torch.float32
     assert choose_dtype("bfloat16", cpu) == torch.bfloat16
-    assert choose_dtype("auto", cpu) in (torch.float32, torch.bfloat16)
+    assert precision.bfloat16_speed_up() > 0.0
+    for gain, expected in ((0.5, torch.float32), (2.2, torch.bfloat16)):
+        monkeypatch.setattr(precision, "bfloat16_speed_up", lambda gain=gain: gain)
+        assert choose_dtype("auto", cpu) == expected
 
 
 def test_weights_that_share_an_input_are_neighbours_in_memory():

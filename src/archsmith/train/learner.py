@@ -12,6 +12,7 @@ from torch import Tensor
 from archsmith.architecture.tree import Architecture
 from archsmith.errors import DivergedError
 from archsmith.model.transformer import Transformer, build
+from archsmith.train.allocator import keep_freed_memory
 from archsmith.train.faults import memory_errors
 from archsmith.train.optimizers.adamw import AdamW
 from archsmith.train.optimizers.base import Optimizer, Target
@@ -35,6 +36,8 @@ class Learner:
     ) -> None:
         self.architecture, self.recipe = architecture, recipe
         self.device, self.dtype = device, dtype
+        if device.type == "cpu":
+            keep_freed_memory()
         with memory_errors(f"making {architecture.summary()}"):
             self._model = build(architecture, seed=seed, device=device)
             self._weights = FlatWeights(self._model, dtype=dtype)

@@ -1,4 +1,4 @@
-"""The number format a device trains in. The one place that decides it, by measurement.
+"""The number format a device trains in. The one place that decides it.
 
 Kernels follow from device and format: `archsmith.model.kernels.fast`.
 """
@@ -8,22 +8,20 @@ from functools import cache
 
 import torch
 
-# Having the instructions says little: two processors with AVX512-BF16 multiply bfloat16 at 2.2 and
-# at 0.57 times the speed of float32 (Zen 4: 224 against 102 GFLOP/s a core; a virtual Sapphire
-# Rapids without AMX: 72 against 128). So a product of a small model's size is timed in both.
-_PRODUCT = (1024, 256, 1024)
-_ROUNDS = 5
-_LEAST_GAIN = 1.15  # below this the rounding buys nothing
+# A processor's flags do not tell: with the same AVX512-BF16 instructions, bfloat16 products took
+# 0.45 of float32's time on one processor (Zen 4) and 1.8 times as long on another (a Xeon whose
+# AMX was hidden). bfloat16 must win clearly, as its other operations are no faster.
+_BFLOAT16_MUST_GAIN = 1.3
 
 
 def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """`float32` and `bfloat16` as asked; `auto` takes what the device multiplies faster."""
+    """`float32` and `bfloat16` as asked; `auto` is the one the device multiplies faster."""
     if wanted != "auto":
         return torch.float32 if wanted == "float32" else torch.bfloat16
     if device.type == "cuda":
         faster = torch.cuda.is_bf16_supported()
     else:
-        faster = device.type == "cpu" and _bfloat16_gain() >= _LEAST_GAIN
+        faster = device.type == "cpu" and bfloat16_speed_up() > _BFLOAT16_MUST_GAIN
     return torch.bfloat16 if faster else torch.float32
 
 
@@ -40,16 +38,16 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 @cache
-def _bfloat16_gain() -> float:
-    """How many times faster the processor multiplies bfloat16 than float32, in CPU time."""
-    rows, width, columns = _PRODUCT
-    best = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
-    for _ in range(_ROUNDS + 1):
-        for dtype in best:
-            left = torch.ones(rows, width, dtype=dtype)
-            right = torch.ones(columns, width, dtype=dtype)
+def bfloat16_speed_up() -> float:
+    """How many times as fast the processor multiplies in bfloat16; takes some 20 ms, once."""
+    x = torch.ones(512, 256)
+    weight = torch.ones(512, 256)
+    pairs = [(x, weight), (x.bfloat16(), weight.bfloat16())]
+    seconds = [float("inf"), float("inf")]
+    for _ in range(8):  # alternated, and the best kept: neighbours cannot make a product faster
+        for index, (left, right) in enumerate(pairs):
             started = time.process_time()
-            for _ in range(3):
-                torch.nn.functional.linear(left, right)
-            best[dtype] = min(best[dtype], time.process_time() - started)
-    return best[torch.float32] / best[torch.bfloat16]
+            for _ in range(4):
+                left @ right.T
+            seconds[index] = min(seconds[index], time.process_time() - started)
+    return seconds[0] / max(seconds[1], 1e-9)

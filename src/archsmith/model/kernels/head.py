@@ -15,6 +15,8 @@ from torch.autograd import Function
 # want one large product.
 CHUNK_ELEMENTS = 2**20
 MIN_CHUNK_ROWS = 256
+# Below the smallest float32 the loss of one token stops growing, at 87 nats; its gradient does not
+_LEAST_PROBABILITY = torch.finfo(torch.float32).tiny
 
 
 def row_nats(
@@ -47,11 +49,11 @@ class HeadLoss(Function):
         for chunk, target, grad_chunk in zip(
             hidden.split(rows), targets.split(rows), grad_hidden.split(rows), strict=True
         ):
-            log_p = torch.log_softmax(F.linear(chunk, weight, bias), dim=-1)
-            target = target[:, None]
-            nats -= log_p.gather(1, target).sum(dtype=torch.float32)
             # gradient of the logits: the probabilities, less one at the target
-            grad = log_p.exp_()
+            grad = torch.softmax(F.linear(chunk, weight, bias), dim=-1)
+            target = target[:, None]
+            probability = grad.gather(1, target).float()
+            nats -= probability.clamp_min_(_LEAST_PROBABILITY).log_().sum()
             grad.scatter_add_(1, target, grad.new_full(target.shape, -1.0))
             torch.mm(grad, weight, out=grad_chunk)
             grad_weight.addmm_(grad.T, chunk)

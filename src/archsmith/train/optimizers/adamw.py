@@ -7,8 +7,8 @@ from torch import Tensor
 
 from archsmith.train.optimizers.base import Optimizer, Target
 
-# Elements per pass: the six passes of an update then find their operands in the cache
-CHUNK_ELEMENTS = 2**16
+# torch's own one-pass update, which torch.optim.AdamW(fused=True) calls; private, so not relied on
+_FUSED = getattr(torch, "_fused_adamw_", None)
 
 
 class AdamW(Optimizer):
@@ -24,17 +24,17 @@ class AdamW(Optimizer):
 
     def step(self, *, number: int, factor: float) -> None:
         """Update `number` (from 0), at `factor` times the full rates."""
-        beta1, beta2 = self._betas
-        correction1, correction2 = 1 - beta1 ** (number + 1), 1 - beta2 ** (number + 1)
+        update = _in_passes if _FUSED is None else _in_one_pass
         for target, first, second in zip(self._targets, self._first, self._second, strict=True):
-            rate, keep = target.learning_rate * factor / correction1, 1 - target.decay * factor
-            tensors = (target.master, target.gradient, first, second)
-            chunks = zip(*(t.view(-1).split(CHUNK_ELEMENTS) for t in tensors), strict=True)
-            for weight, gradient, m, v in chunks:
-                m.lerp_(gradient, 1 - beta1)
-                v.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-                scale = (v / correction2).sqrt_().add_(self._eps)
-                weight.mul_(keep).addcdiv_(m, scale, value=-rate)
+            update(
+                target,
+                first,
+                second,
+                number=number,
+                factor=factor,
+                betas=self._betas,
+                eps=self._eps,
+            )
 
     def state(self) -> dict[str, Tensor]:
         """The two moments of every tensor."""
@@ -43,3 +43,49 @@ class AdamW(Optimizer):
             found[f"{target.name}.exp_avg"] = first
             found[f"{target.name}.exp_avg_sq"] = second
         return found
+
+
+def _in_passes(
+    target: Target,
+    first: Tensor,
+    second: Tensor,
+    *,
+    number: int,
+    factor: float,
+    betas: tuple[float, float],
+    eps: float,
+) -> None:
+    beta1, beta2 = betas
+    first.lerp_(target.gradient, 1 - beta1)
+    second.mul_(beta2).addcmul_(target.gradient, target.gradient, value=1 - beta2)
+    scale = (second / (1 - beta2 ** (number + 1))).sqrt_().add_(eps)
+    rate = target.learning_rate * factor / (1 - beta1 ** (number + 1))
+    target.master.mul_(1 - target.decay * factor).addcdiv_(first, scale, value=-rate)
+
+
+def _in_one_pass(
+    target: Target,
+    first: Tensor,
+    second: Tensor,
+    *,
+    number: int,
+    factor: float,
+    betas: tuple[float, float],
+    eps: float,
+) -> None:
+    assert _FUSED is not None
+    _FUSED(
+        [target.master],
+        [target.gradient],
+        [first],
+        [second],
+        [],
+        [torch.tensor(float(number + 1), device=target.master.device)],
+        lr=target.learning_rate * factor,
+        beta1=betas[0],
+        beta2=betas[1],
+        weight_decay=target.decay / target.learning_rate,
+        eps=eps,
+        amsgrad=False,
+        maximize=False,
+    )
