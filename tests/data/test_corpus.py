@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from archsmith.data import preparation
 from archsmith.data.corpus import Corpus, CorpusConfig, Split
+from archsmith.data.split_writer import SplitWriter
 from archsmith.data.splits import recommended_fraction
 from archsmith.errors import ConfigError, CorpusError, MissingExtraError
 
@@ -275,7 +275,7 @@ def test_a_full_disk_is_one_clear_sentence(
     def full(self: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(preparation._Writer, "flush", full)
+    monkeypatch.setattr(SplitWriter, "flush", full)
     with pytest.raises(ConfigError, match="out: cannot be written: No space left on device; choo"):
         Corpus.prepare(CorpusConfig(files=("texts",)), out, root=texts.parent)
     assert not list(out.iterdir())

@@ -10,7 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from archsmith.data.corpus import Corpus, Split
-from archsmith.data.tokenizer import PRE_TOKENIZERS, Tokenizer, threads
+from archsmith.data.pre_tokenizers import PRE_TOKENIZERS
+from archsmith.data.threads import threads
+from archsmith.data.tokenizer import Tokenizer
 from archsmith.errors import ConfigError, CorpusError
 
 

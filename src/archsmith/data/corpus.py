@@ -50,7 +50,7 @@ class CorpusConfig(Spec):
             stay one document.
         near_duplicates: whether documents nearly equal to an earlier one are left out.
         near_duplicate_threshold: the least similarity (Jaccard) that counts as nearly equal.
-        near_duplicates_max_documents: so many are remembered, at about 3 KB each; documents after
+        near_duplicates_max_documents: so many are remembered, at about 4 KB each; documents after
             them are still compared with these, and counted as not fully checked.
     """
 

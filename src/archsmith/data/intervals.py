@@ -5,7 +5,7 @@ easy together. They tell how a score would vary over other text of the same kind
 """
 
 import math
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -70,7 +70,7 @@ def _interval(
 ) -> Interval:
     from scipy.stats import bootstrap  # half a second to import
 
-    def bits_per_byte(nats: np.ndarray, num_bytes: np.ndarray, axis: int = -1) -> np.ndarray:
+    def bits_per_byte(nats: np.ndarray, num_bytes: np.ndarray, axis: int = -1) -> Any:
         return nats.sum(axis=axis) / num_bytes.sum(axis=axis) / math.log(2)
 
     value = float(bits_per_byte(nats, num_bytes))

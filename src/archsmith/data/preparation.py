@@ -4,7 +4,6 @@ Official test text is read first, then validation, then training text, so that t
 repeats a held-out document is what goes.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from archsmith.data import hub
-from archsmith.data.cutting import Piece, middle_border, pieces
+from archsmith.data.cutting import Piece, pieces
 from archsmith.data.sources import (
     DAMAGED,
     Chunk,
@@ -24,6 +23,7 @@ from archsmith.data.sources import (
     read_json_lines,
     read_text_file,
 )
+from archsmith.data.split_writer import SplitWriter, WrittenSplit, halve
 from archsmith.data.splits import (
     MANIFEST,
     Split,
@@ -32,7 +32,7 @@ from archsmith.data.splits import (
     split_of,
     text_digest,
 )
-from archsmith.data.storage import clear_write_errors, partial_path, publish
+from archsmith.data.storage import clear_write_errors
 from archsmith.errors import ConfigError, CorpusError
 from archsmith.units import format_bytes
 
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from archsmith.data.corpus import CorpusConfig, CorpusReport
 
 _STREAM_PIECE_BYTES = 1 << 16
-_LONGEST_DOCUMENT = 1 << 20  # joined pieces; more in one record would only cost memory
 _MAX_CUT_ABOVE = 64 << 20
 _COUNTS = (
     "files",
@@ -55,15 +54,6 @@ _COUNTS = (
 )
 _ROLES = ("test", "validation", "train")  # reading order
 Sources = Mapping[str, list[SourceFile]]
-
-
-class WrittenSplit(NamedTuple):
-    """A split's file as it lies on disk, and what it holds."""
-
-    documents: int
-    num_bytes: int
-    file_bytes: int
-    sha256: str
 
 
 class Division(NamedTuple):
@@ -123,8 +113,8 @@ def divide(
     reader = _Reader(config, sources, rows, told)
     with ExitStack() as stack, clear_write_errors(directory):
 
-        def writer(name: str) -> _Writer:
-            return stack.enter_context(_Writer(directory / name))
+        def writer(name: str) -> SplitWriter:
+            return stack.enter_context(SplitWriter(directory / name))
 
         writers = {split: writer(split_file(split)) for split in Split}
         fractions = {
@@ -139,7 +129,7 @@ def divide(
             for piece in reader.kept("validation"):
                 spool.add(piece.text, joins=not piece.first)
             spool.flush()
-            _halve(spool, writers[Split.SEARCH], writers[Split.SELECTION])
+            halve(spool, writers[Split.SEARCH], writers[Split.SELECTION])
         last = Split.TRAIN
         for piece in reader.kept("train"):
             split = split_of(text_digest(piece.text), fractions)
@@ -276,77 +266,8 @@ class _Reader:
         )
 
 
-class _Writer:
-    """One JSON Lines file under its temporary name; joins neighbouring pieces of a document."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.partial = partial_path(path)
-        self.documents = self.num_bytes = 0
-        self._held: list[str] = []
-        self._held_bytes = 0
-        self._digest = hashlib.sha256()
-
-    def __enter__(self) -> "_Writer":
-        self._file = self.partial.open("wb")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self.partial.unlink(missing_ok=True)
-
-    def add(self, text: str, *, joins: bool = False) -> None:
-        num_bytes = len(text.encode())
-        if not joins or self._held_bytes + num_bytes > _LONGEST_DOCUMENT:
-            self._write_held()
-        self._held.append(text)
-        self._held_bytes += num_bytes
-
-    def _write_held(self) -> None:
-        if self._held:
-            record = json.dumps({"text": "".join(self._held)}, ensure_ascii=False) + "\n"
-            self._digest.update(record.encode())
-            self._file.write(record.encode())
-            self.documents += 1
-            self.num_bytes += self._held_bytes
-            self._held, self._held_bytes = [], 0
-
-    def flush(self) -> None:
-        self._write_held()
-        self._file.flush()
-
-    def texts(self) -> Iterator[str]:
-        with self.partial.open(encoding="utf-8", newline="\n") as lines:
-            for line in lines:
-                yield json.loads(line)["text"]
-
-    def publish(self) -> WrittenSplit:
-        self._file.close()
-        file_bytes = self.partial.stat().st_size
-        publish(self.partial, self.path)
-        return WrittenSplit(self.documents, self.num_bytes, file_bytes, self._digest.hexdigest())
-
-
-def _halve(spool: _Writer, first: _Writer, second: _Writer) -> None:
-    """The first half of the bytes to one split, the rest to the other, cut between paragraphs."""
-    half, done = spool.num_bytes // 2, 0
-    for text in spool.texts():
-        num_bytes = len(text.encode())
-        if done + num_bytes <= half:
-            first.add(text)
-        elif done >= half:
-            second.add(text)
-        else:
-            border = middle_border(text, half - done)
-            if border:
-                first.add(text[:border])
-            if border < len(text):
-                second.add(text[border:])
-        done += num_bytes
-
-
 def _check_sizes(
-    config: "CorpusConfig", writers: Mapping[Split, _Writer], official: set[str]
+    config: "CorpusConfig", writers: Mapping[Split, SplitWriter], official: set[str]
 ) -> None:
     least = config.minimum_split_bytes
     if all(writers[split].num_bytes >= least for split in Split):

@@ -12,8 +12,9 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from archsmith.errors import CorpusError
 
@@ -127,9 +128,9 @@ def is_json_lines(path: Path) -> bool:
     return _ending(path) in (".jsonl", ".ndjson")
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> BufferedIOBase:
     """A binary reader that unpacks .gz."""
-    return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")  # type: ignore[return-value]
+    return gzip.GzipFile(path) if path.name.lower().endswith(".gz") else path.open("rb")
 
 
 class FileState(NamedTuple):

@@ -24,7 +24,8 @@ from archsmith.data.storage import (
     remove_leftovers,
     write_text,
 )
-from archsmith.data.tokenizer import Tokenizer, threads
+from archsmith.data.threads import threads
+from archsmith.data.tokenizer import Tokenizer
 from archsmith.errors import ArchsmithError, ConfigError, CorpusError
 
 _VERSION = 1

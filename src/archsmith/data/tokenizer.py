@@ -8,46 +8,36 @@ token is encoded as ordinary characters, so no text can end a document.
 """
 
 import json
-import os
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tokenizers
-from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
+from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from archsmith.config import content_hash, read_text
 from archsmith.data.corpus import Corpus
+from archsmith.data.pre_tokenizers import (
+    BYTE_OF,
+    PRE_TOKENIZERS,
+    REGEXES,
+    kind_of_file,
+    pre_tokenizer_named,
+)
 from archsmith.data.splits import Split, text_digest
 from archsmith.data.storage import write_text
-from archsmith.errors import ConfigError, CorpusError, did_you_mean
+from archsmith.data.threads import threads
+from archsmith.errors import ConfigError, CorpusError
+
+__all__ = ["DOCUMENT_TOKEN", "PRE_TOKENIZERS", "REGEXES", "Tokenizer"]
 
 DOCUMENT_TOKEN = "<|endoftext|>"
 _DOCUMENT_TOKENS = (DOCUMENT_TOKEN, "</s>", "<|end_of_text|>")
 _SMALLEST_VOCAB = 257  # the document token and every byte
 _TRAINING_BYTES = 100_000_000  # more text hardly changes 64k merges and costs a minute per 100 MB
-# as published with Llama 3 and Qwen2, and as llama.cpp has them for "llama-bpe" and "qwen2"
-_WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-REGEXES = {"llama-bpe": _WORDS % "{1,3}", "qwen2": _WORDS % ""}
-PRE_TOKENIZERS = ("gpt-2", *REGEXES)
-
-
-def _byte_alphabet() -> dict[str, int]:
-    """GPT-2's printable stand-in for each byte."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    stand_ins = {chr(byte): byte for byte in printable}
-    return stand_ins | {chr(256 + index): byte for index, byte in enumerate(others)}
-
-
-_BYTE_OF = _byte_alphabet()
 
 
 class Tokenizer:
@@ -90,7 +80,7 @@ class Tokenizer:
                 "the document token and one entry for each byte"
             )
         backend = tokenizers.Tokenizer(_model({}, [], pre_tokenizer))
-        backend.pre_tokenizer = _pre_tokenizer(pre_tokenizer)
+        backend.pre_tokenizer = pre_tokenizer_named(pre_tokenizer)
         backend.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
             vocab_size=vocab_size,
@@ -124,12 +114,12 @@ class Tokenizer:
             raise
         except Exception as error:  # the library raises plain Exception
             raise ConfigError(f"{path}: not a tokenizer.json: {error}") from None
-        kind = _check_kind(data, path)
+        kind = kind_of_file(data, path)
         if data.get("normalizer") is not None:
             warnings.warn(f"{path}: its Unicode normalization (NFC) is not applied", stacklevel=2)
             backend.normalizer = None
         vocab = backend.get_vocab()
-        if missing := [stand_in for stand_in in _BYTE_OF if stand_in not in vocab]:
+        if missing := [stand_in for stand_in in BYTE_OF if stand_in not in vocab]:
             raise ConfigError(
                 f"{path}: {len(missing)} of the 256 bytes have no token, so some text cannot be "
                 "encoded; a byte-level BPE with the full byte alphabet is needed"
@@ -153,48 +143,39 @@ class Tokenizer:
 
         Raises ConfigError where entries do not stand in the order of merges.
         """
-        if not _SMALLEST_VOCAB <= vocab_size <= self.vocab_size:
+        ids = self._backend.get_vocab()
+        made = [ids[left + right] for left, right in self._merge_pairs]
+        smallest = self.vocab_size - len(set(made))
+        if not smallest <= vocab_size <= self.vocab_size:
             raise ConfigError(
-                f"vocab_size: {vocab_size} is outside {_SMALLEST_VOCAB} to {self.vocab_size}, "
+                f"vocab_size: {vocab_size} is outside {smallest} to {self.vocab_size}, "
                 "what this tokenizer can be cut to"
             )
         if vocab_size == self.vocab_size:
             return self
-        if reason := self._not_in_merge_order():
+        if reason := self._not_in_merge_order(made, smallest):
             raise ConfigError(f"this tokenizer cannot be cut to {vocab_size} entries: {reason}")
-        tokens = self.tokens()
-        kept: list[tuple[str, str]] = []
-        ids = self._backend.get_vocab()
-        for left, right in self._merge_pairs:
-            if ids[left + right] >= vocab_size:
-                break  # training at this size stops here
-            kept.append((left, right))
+        # training at this size stops at the first merge that makes an entry too many
+        stop = next(place for place, index in enumerate(made) if index >= vocab_size)
         data = json.loads(self._backend.to_str())
-        data["model"]["vocab"] = {
-            token: index
-            for index, token in enumerate(tokens[:vocab_size])
-            if index not in self._added
-        }
-        data["model"]["merges"] = kept
-        data["model"]["vocab"] |= {
-            token: index for token, index in self._model_vocab.items() if index in self._added
-        }
-        backend = tokenizers.Tokenizer.from_str(json.dumps(data))
+        vocab = data["model"]["vocab"]
+        data["model"]["vocab"] = {token: i for token, i in vocab.items() if i < vocab_size}
+        data["model"]["merges"] = self._merge_pairs[:stop]
         return Tokenizer(
-            backend, pre_tokenizer=self.pre_tokenizer, document_token=self.document_token
+            tokenizers.Tokenizer.from_str(json.dumps(data)),
+            pre_tokenizer=self.pre_tokenizer,
+            document_token=self.document_token,
         )
 
-    def _not_in_merge_order(self) -> str:
-        ids = self._backend.get_vocab()
-        made = [ids[left + right] for left, right in self._merge_pairs]
-        first_made = self.vocab_size - len(set(made))
-        if late := [entry["content"] for i, entry in self._added.items() if i >= first_made]:
+    def _not_in_merge_order(self, made: Sequence[int], smallest: int) -> str:
+        """Why ids do not begin with bytes and special tokens and go on in the order of merges."""
+        if late := [entry["content"] for i, entry in self._added.items() if i >= smallest]:
             return f"'{late[0]}' has an id after the merged tokens and would be lost"
-        highest = first_made - 1
+        newest = smallest - 1
         for index in made:
-            if index > highest + 1:
+            if index > newest + 1:
                 return "its ids do not follow the order of its merges"
-            highest = max(highest, index)
+            newest = max(newest, index)
         return ""
 
     def save(self, path: Path) -> None:
@@ -267,10 +248,6 @@ class Tokenizer:
         return json.loads(self._backend.to_str())
 
     @cached_property
-    def _model_vocab(self) -> dict[str, int]:
-        return self._data["model"]["vocab"]
-
-    @cached_property
     def _merge_pairs(self) -> list[tuple[str, str]]:
         return [(left, right) for left, right in self._data["model"]["merges"]]
 
@@ -288,80 +265,13 @@ class Tokenizer:
             elif index in self._added:
                 table.append(b"" if self._added[index]["special"] else token.encode())
             else:
-                table.append(bytes(_BYTE_OF[stand_in] for stand_in in token))
+                table.append(bytes(BYTE_OF[stand_in] for stand_in in token))
         return table
-
-
-@contextmanager
-def threads(num_threads: int | None) -> Iterator[None]:
-    """Run the library's parallel parts on `num_threads` threads; None leaves it to the machine.
-
-    One thread always holds; a larger number holds if it is asked for before the first parallel
-    call of the process, when the library makes its pool.
-    """
-    if num_threads is None:
-        yield
-        return
-    wanted = {"TOKENIZERS_PARALLELISM": "true" if num_threads > 1 else "false"}
-    if num_threads > 1:
-        wanted["RAYON_NUM_THREADS"] = str(num_threads)
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _model(vocab: dict[str, int], merges: list[tuple[str, str]], pre_tokenizer: str) -> models.BPE:
     # llama.cpp looks whole words up before merging under "llama-bpe", as Llama 3's own file does
     return models.BPE(vocab=vocab, merges=merges, ignore_merges=pre_tokenizer == "llama-bpe")
-
-
-def _pre_tokenizer(name: str) -> Any:
-    if name not in PRE_TOKENIZERS:
-        known = did_you_mean(name, PRE_TOKENIZERS)
-        raise ConfigError(f"pre_tokenizer: unknown pre-tokenizer '{name}'; {known}")
-    if name == "gpt-2":
-        return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    return pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(REGEXES[name]), behavior="isolated", invert=False),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-
-
-def _check_kind(data: dict[str, Any], path: Path) -> str:
-    """The name of a file's pre-tokenizer. Raises ConfigError where the file is of no known kind."""
-    model = data.get("model") or {}
-    if model.get("type") != "BPE" or model.get("byte_fallback"):
-        given = "BPE with byte fallback" if model.get("byte_fallback") else model.get("type")
-        raise ConfigError(f"{path}: a byte-level BPE tokenizer is needed; this one is {given}")
-    normalizer = data.get("normalizer")
-    if normalizer is not None and normalizer.get("type") != "NFC":
-        raise ConfigError(
-            f"{path}: its normalizer {normalizer.get('type')} changes the text; "
-            "a byte-level BPE without one is needed"
-        )
-    found = data.get("pre_tokenizer") or {}
-    steps = found.get("pretokenizers", [found])
-    last = steps[-1]
-    if last.get("type") == "ByteLevel" and not last.get("add_prefix_space"):
-        regexes = [step.get("pattern", {}).get("Regex") for step in steps[:-1]]
-        if not regexes and last.get("use_regex", True):
-            return "gpt-2"
-        for name, regex in REGEXES.items():
-            if regexes == [regex] and not last.get("use_regex", True):
-                return name
-    raise ConfigError(
-        f"{path}: its pre-tokenizer is none of {', '.join(PRE_TOKENIZERS)}, "
-        "the ones llama.cpp computes alike"
-    )
 
 
 def _sample(corpus: Corpus, max_bytes: int | None) -> Iterator[str]:
