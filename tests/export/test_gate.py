@@ -72,6 +72,17 @@ def test_the_trained_model_transformers_and_llama_cpp_agree(tmp_path, family):
     assert exact.top1_agreement > 0.95
 
 
+def test_fewer_bits_are_further_away(tmp_path):
+    architecture = CARRIED["Phi-3"](hidden_size=256, heads=4, head_dim=64, inner=512, layers=4)
+    names = ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M")
+    report = Exported(tmp_path, architecture, quantizations=names).check()
+    distances = [file.kl_nats for file in report.files]
+    assert distances == sorted(distances)
+    assert [file.quantization for file in report.files] == list(names)
+    sizes = [file.num_bytes for file in report.files]
+    assert sizes == sorted(sizes, reverse=True)
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     return Exported(tmp_path_factory.mktemp("gate"), llama())

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 from export_helpers import llama, random_weights, write_gguf
+from gguf import GGUFWriter
 
 from archsmith.data.corpus import Corpus, CorpusConfig
 from archsmith.data.protocol import ScoringProtocol
@@ -12,7 +13,9 @@ from archsmith.data.splits import Split
 from archsmith.data.token_file import TokenFile
 from archsmith.data.tokenizer import Tokenizer
 from archsmith.errors import ConfigError, ExportError
+from archsmith.export.carriers import gguf_plan
 from archsmith.export.formats.huggingface import PART as HUGGINGFACE
+from archsmith.export.layout import architecture_keys
 from archsmith.export.score import score_path
 
 PROTOCOL = ScoringProtocol(context_bytes=200, stride_bytes=100, block_bytes=500, max_bytes=1500)
@@ -92,3 +95,36 @@ def test_tokens_of_another_model_are_refused(setting, tmp_path):
     write_gguf(tmp_path / "x.gguf", llama(vocab_size=270), tokenizer=tokenizer.prefix(270))
     with pytest.raises(ConfigError, match="knows 270 tokens, the token file was made with 275"):
         score_path(tmp_path / "x.gguf", lambda _: token_file_for(tokenizer), PROTOCOL)
+
+
+def test_a_sentencepiece_model_from_elsewhere_is_scored_on_the_same_bytes(setting, tmp_path):
+    folder, token_file_for, _ = setting
+    path = tmp_path / "foreign.gguf"
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    pieces += ["\u2581", *"abcdefghijklmnopqrstuvwxyz", "\u2581t", "\u2581tr"]
+    kinds = [2, 3, 3, *[6] * 256, *[1] * (len(pieces) - 259)]
+    architecture = llama(vocab_size=len(pieces))
+    keys = architecture_keys(architecture)
+    writer = GGUFWriter(path, "llama")
+    for key, value in keys.items():
+        if isinstance(value, int):
+            writer.add_uint32(key, value)
+        elif isinstance(value, float):
+            writer.add_float32(key, value)
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(pieces)
+    writer.add_token_scores([-float(index) for index in range(len(pieces))])
+    writer.add_token_types(kinds)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    weights = random_weights(architecture)
+    for plan in gguf_plan(architecture):
+        writer.add_tensor(plan.name, plan.assemble(weights))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    found = score_path(path, token_file_for, PROTOCOL)
+    ours = score_path(folder / "m.gguf", token_file_for, PROTOCOL)
+    assert found.block_bytes == ours.block_bytes
+    assert found.num_tokens != ours.num_tokens

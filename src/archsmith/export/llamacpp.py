@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, Self
 import numpy as np
 
 from archsmith.errors import ConfigError, ExportError, MissingExtraError
-from archsmith.export.native import Batch, Library, library
+from archsmith.export.native import Batch, KeyOverride, Library, library
 from archsmith.export.quantization import GGML_TYPES
 
 CacheType = Literal["f16", "f32"]
@@ -38,7 +38,8 @@ class LlamaCpp:
     """One GGUF file, loaded. `context_tokens` is the longest window; `num_threads` is fixed.
 
     `cache_type` is the precision of keys and values: `f16` is llama.cpp's default and what users
-    get; `f32` without flash attention is for comparing numbers.
+    get; `f32` without flash attention is for comparing numbers. `space_prefix` overrides whether
+    a SentencePiece tokenizer puts a space before every text (a byte-level one never does).
     Raises ExportError with llama.cpp's own last words if the file cannot be loaded.
     """
 
@@ -49,6 +50,7 @@ class LlamaCpp:
         context_tokens: int,
         num_threads: int = 1,
         cache_type: CacheType = "f16",
+        space_prefix: bool | None = None,
     ) -> None:
         self.path = Path(path)
         self.num_threads = num_threads
@@ -62,6 +64,11 @@ class LlamaCpp:
         self._library.errors.clear()
         params = self._library.llama_model_default_params()
         params.n_gpu_layers = 0
+        overrides = (KeyOverride * 2)()  # the last one is empty and ends the list
+        if space_prefix is not None:
+            key = b"tokenizer.ggml.add_space_prefix"
+            overrides[0] = KeyOverride(tag=KeyOverride.BOOLEAN, key=key, value=space_prefix)
+            params.kv_overrides = ctypes.addressof(overrides)
         self._model = self._library.llama_model_load_from_file(os.fsencode(self.path), params)
         if not self._model:
             raise self._library.failure(f"llama.cpp cannot load {self.path}")

@@ -90,6 +90,20 @@ class ContextParams(ctypes.Structure):
     )
 
 
+class KeyOverride(ctypes.Structure):
+    """`llama_model_kv_override` for a boolean: another value for a key of the file."""
+
+    _fields_ = (
+        ("tag", ctypes.c_int32),
+        ("key", ctypes.c_char * 128),
+        ("alignment", ctypes.c_int64 * 0),  # the value is a union with 64-bit numbers
+        ("value", ctypes.c_bool),
+        ("reserved", ctypes.c_uint8 * 127),
+    )
+
+    BOOLEAN = 2
+
+
 class Batch(ctypes.Structure):
     """`llama_batch`: `logits[i]` says whether token i's logits are wanted."""
 

@@ -61,6 +61,7 @@ def score_gguf(
         context_tokens=protocol.context_bytes,  # a token stands for a byte at least
         num_threads=num_threads,
         cache_type=cache_type,
+        space_prefix=False,  # the text has none, and every byte counts once
     ) as model:
         token_file = token_file_for(LlamaCppTokenizer(model))
         _check_ids(token_file, model.vocab_size, path)

@@ -55,6 +55,7 @@ class IsolatedLlamaCpp:
         context_tokens: int,
         num_threads: int = 1,
         cache_type: CacheType = "f16",
+        space_prefix: bool | None = None,
     ) -> None:
         self.path = Path(path)
         self.context_tokens = context_tokens
@@ -75,6 +76,7 @@ class IsolatedLlamaCpp:
                 context_tokens=context_tokens,
                 num_threads=num_threads,
                 cache_type=cache_type,
+                space_prefix=space_prefix,
             )
         except BaseException:
             self.close()
