@@ -1,4 +1,4 @@
-"""A toy search: points on a grid, a quality that longer training reveals, evaluators that misbehave.
+"""A toy search: points on a grid, a quality that training reveals, evaluators that misbehave.
 
 Imported by the tests and, through PYTHONPATH, by their worker processes.
 """
@@ -10,20 +10,24 @@ import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from archsmith.config import Spec
 from archsmith.errors import CheckpointError, DivergedError, InfeasibleError
 from archsmith.evaluators.base import Evaluator, Progress, Request, Result
-from archsmith.halving import Halving, plan_rungs
 from archsmith.store.store import connect
 from archsmith.strategies.base import Strategy
-from archsmith.study import Study, create_study
-from archsmith.trial import Observation, Problem, Proposal
+from archsmith.trial import Observation, Problem, Proposal, Rung
 
-RUNGS = plan_rungs((0.03, 0.1, 0.3), 10_000, 1)
+if TYPE_CHECKING:  # workers need no search
+    from archsmith.study import Study
+
+RUNGS = [
+    Rung(index=index, fraction=fraction, train_bytes=round(10_000 * fraction))
+    for index, fraction in enumerate((0.03, 0.1, 0.3))
+]
 STEPS = 3  # of the toy training, per rung
 
 
@@ -197,8 +201,11 @@ def static_metrics(point: Point) -> dict[str, float]:
     return {"file_bytes": 100.0 * (point.x + 1), "num_params": 1000.0 * (point.y + 1)}
 
 
-def make_study(path: Path, **parts: Any) -> Study:
+def make_study(path: Path, **parts: Any) -> "Study":
     """The toy study in a file of `path`, continued if it is there."""
+    from archsmith.halving import Halving
+    from archsmith.study import create_study
+
     given = {
         "study_name": "toy",
         "storage": path / "studies.db",
@@ -216,10 +223,12 @@ def make_study(path: Path, **parts: Any) -> Study:
     return create_study(**given)
 
 
-def summary(study: Study) -> list[tuple[Any, ...]]:
+def summary(study: "Study") -> list[tuple[Any, ...]]:
     """What must be equal when a search is repeated."""
     return [
-        (t.number, t.architecture, t.state, t.strategy, t.parents, t.rung, dict(t.metrics))
-        + (t.eliminated_rung, [(j.kind, j.rung, j.state, dict(j.options)) for j in t.jobs])
+        (
+            *(t.number, t.architecture, t.state, t.strategy, t.parents, t.rung, t.eliminated_rung),
+            [(j.kind, j.rung, j.state, dict(j.options), dict(j.metrics)) for j in t.jobs],
+        )
         for t in connect(study.store.url, read_only=True).trials(study.study_name)
     ]

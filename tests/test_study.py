@@ -1,14 +1,9 @@
-import json
 import os
 import signal
-import subprocess
-import sys
-import threading
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from helpers_study import RUNGS, Grid, Point, Sampler, Toy, Unfiltered, make_study, summary
 
 from archsmith.errors import (
     CheckpointError,
@@ -24,6 +19,7 @@ from archsmith.runtime.driver import StopReason
 from archsmith.store.records import JobKind, JobState
 from archsmith.study import find_best, load_study
 from archsmith.trial import TrialState
+from helpers_study import Grid, Point, Sampler, Toy, Unfiltered, make_study, summary
 
 
 def test_a_search_climbs_the_ladder(tmp_path: Path) -> None:
@@ -92,10 +88,8 @@ def stop_after(study, finished: int) -> None:
             os.kill(os.getpid(), signal.SIGINT)
             seen.clear()
 
-    try:
+    with suppress(SearchInterrupted):
         study.optimize(Toy(), n_trials=10, executor="inline", on_event=listen)
-    except SearchInterrupted:
-        pass
 
 
 def test_ctrl_c_checkpoints_and_says_so(tmp_path: Path) -> None:
