@@ -16,9 +16,9 @@ from safetensors import safe_open
 
 from archsmith import registry
 from archsmith.errors import ExportError
-from archsmith.export import gate
 from archsmith.export.carriers import huggingface_plan
 from archsmith.export.formats.huggingface import PART as HUGGINGFACE
+from archsmith.export.gate_tensors import check_huggingface_tensors
 
 
 def write_folder(path, architecture, **options):
@@ -110,7 +110,7 @@ def test_weights_are_stored_to_the_precision_asked_for(tmp_path, dtype):
     assert found[name].dtype == getattr(torch, dtype)
     error = np.abs(found[name].float().numpy() - weights[name]).max()
     assert error <= {"float32": 0.0, "float16": 5e-4, "bfloat16": 4e-3}[dtype]
-    assert gate.check_huggingface_tensors(tmp_path / "x", architecture, weights) == len(found)
+    assert check_huggingface_tensors(tmp_path / "x", architecture, weights) == len(found)
     # Llama has every attention bias or none
     assert not found["model.layers.0.self_attn.o_proj.bias"].any()
     assert json.loads((tmp_path / "x" / "config.json").read_text())["dtype"] == dtype

@@ -6,9 +6,10 @@ import torch
 from export_helpers import CARRIED, llama, make_tokenizer, random_weights, write_gguf
 
 from archsmith.errors import GateError
-from archsmith.export import carrier_table, gate
+from archsmith.export import carrier_table, carrier_tensors
 from archsmith.export.formats.huggingface import PART as HUGGINGFACE
 from archsmith.export.gate import check_export, distance
+from archsmith.export.gate_tensors import check_gguf_tensors, check_huggingface_tensors
 from archsmith.export.roundtrip import requantized
 from archsmith.model.transformer import build, load_numpy
 
@@ -96,7 +97,7 @@ def copied(exported, tmp_path):
 
 def test_a_wrong_rotary_order_is_caught_by_its_tensor(copied, monkeypatch):
     with monkeypatch.context() as patch:
-        row = carrier_table.CARRIERS["Llama"]._replace(gguf_layer=carrier_table._plain_gguf)
+        row = carrier_table.CARRIERS["Llama"]._replace(gguf_layer=carrier_tensors.plain_gguf)
         patch.setitem(carrier_table.CARRIERS, "Llama", row)
         carriers_cache_clear()
         write_gguf(copied.gguf[0], copied.architecture, weights=copied.weights, overwrite=True)
@@ -106,7 +107,7 @@ def test_a_wrong_rotary_order_is_caught_by_its_tensor(copied, monkeypatch):
 
 
 def test_a_wrong_rotary_order_in_the_table_itself_is_caught_by_logits(copied, monkeypatch):
-    row = carrier_table.CARRIERS["Llama"]._replace(gguf_layer=carrier_table._plain_gguf)
+    row = carrier_table.CARRIERS["Llama"]._replace(gguf_layer=carrier_tensors.plain_gguf)
     monkeypatch.setitem(carrier_table.CARRIERS, "Llama", row)
     carriers_cache_clear()
     try:
@@ -182,9 +183,9 @@ def test_another_trained_model_is_not_passed_off(exported):
 
 def test_missing_files_are_named(exported, tmp_path):
     with pytest.raises(GateError, match=r"model\.safetensors is missing"):
-        gate.check_huggingface_tensors(tmp_path, exported.architecture, exported.weights)
+        check_huggingface_tensors(tmp_path, exported.architecture, exported.weights)
     with pytest.raises(GateError, match=r"none\.gguf is missing"):
-        gate.check_gguf_tensors(tmp_path / "none.gguf", exported.architecture, exported.weights)
+        check_gguf_tensors(tmp_path / "none.gguf", exported.architecture, exported.weights)
 
 
 def test_distance_is_a_divergence():

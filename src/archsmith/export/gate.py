@@ -7,7 +7,6 @@ quantized file's distance is then stated, as Kullback-Leibler divergence in nats
 the likeliest token; it has no tolerance, since quantization is meant to change numbers.
 """
 
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,31 +17,22 @@ import numpy as np
 from archsmith.architecture.tree import Architecture
 from archsmith.config import Spec
 from archsmith.errors import ArchsmithError, GateError, MissingExtraError
-from archsmith.export.carriers import Carrier, carrier_of, gguf_plan, huggingface_plan
+from archsmith.export.carriers import Carrier, carrier_of
 from archsmith.export.formats.gguf import PART as GGUF
-from archsmith.export.formats.huggingface import STORED, Dtype, tensor_bytes
-from archsmith.export.layout import StoredTensor, stored_tensor
-from archsmith.export.llamacpp import log_softmax, quantize
-from archsmith.export.quantization import FILE_TYPES
+from archsmith.export.gate_tensors import (
+    check_gguf_tensors,
+    check_huggingface_tensors,
+    file_quantization,
+    open_gguf,
+)
+from archsmith.export.gate_tokens import STRESS_TEXTS, check_tokens
+from archsmith.export.llamacpp import log_softmax
 from archsmith.export.roundtrip import requantized
 from archsmith.export.worker import IsolatedLlamaCpp
 
 if TYPE_CHECKING:
     from archsmith.data.tokenizer import Tokenizer
 
-STRESS_TEXTS = (
-    "Plain words, and some more of them.",
-    "   leading and trailing   ",
-    "tabs\tand\n\nnew lines\r\n and     runs of spaces",
-    "def f(x):\n    return {x: [1, 22, 333, 4444, 12345678]}  # code",
-    "I'll don't WE'VE they're It'S",
-    "emoji 🙂🏳️‍🌈👩‍👩‍👧 and combining e\u0301 a\u0308",
-    "Ελληνικά, кириллица, 日本語のテキスト, العربية, हिन्दी, ไทย",
-    "<|endoftext|> in the text, and <|endoftext",
-    "\u00a0no-break\u2003em space\u200bzero width\ufeff",
-    "!?...---===((([[[{{{`~@#$%^&*+|\\/",
-    "",
-)
 KL_TOLERANCE = 1e-6
 # llama.cpp takes GELU from a table of half-precision values: not exact, whatever is written
 GELU_KL_TOLERANCE = 1e-5
@@ -234,154 +224,11 @@ def _file_report(
     )
     return FileReport(
         name=path.name,
-        quantization=_quantization(_open_gguf(path), path),
+        quantization=file_quantization(open_gguf(path), path),
         num_bytes=path.stat().st_size,
         kl_nats=found.kl_nats,
         top1_agreement=found.top1_agreement,
     )
-
-
-def check_tokens(tokenizer: "Tokenizer", huggingface: Path, gguf: Path) -> None:
-    """Ours, transformers' and llama.cpp's ids are equal on texts chosen to break tokenizers.
-
-    Compared as text without control tokens, and as users meet it: with the document token in front
-    and control tokens in the text read as such. Raises GateError naming the text and the token.
-    """
-    try:
-        from transformers import AutoTokenizer
-    except ImportError:
-        raise MissingExtraError("checking an export", "export") from None
-    stock = AutoTokenizer.from_pretrained(str(huggingface), local_files_only=True)
-    try:
-        model = IsolatedLlamaCpp(gguf, context_tokens=256)
-    except ArchsmithError as error:
-        raise GateError(str(error)) from None
-    with model:
-        if model.eos_token_id != tokenizer.document_token_id:
-            raise GateError(
-                f"{gguf.name}: the end-of-text token is {model.eos_token_id}, "
-                f"expected {tokenizer.document_token_id}"
-            )
-        for text in STRESS_TEXTS:
-            own = tokenizer.encode(text)
-            plain = stock(text, add_special_tokens=False, split_special_tokens=True).input_ids
-            _same_tokens(text, own, list(plain), tokenizer, "transformers")
-            _same_tokens(text, own, model.tokenize(text), tokenizer, f"llama.cpp ({gguf.name})")
-            users = list(stock(text).input_ids)
-            theirs = model.tokenize(text, add_special=True, parse_special=True)
-            _same_tokens(text, users, theirs, tokenizer, "llama.cpp with control tokens")
-            if users[:1] != [tokenizer.document_token_id]:
-                raise GateError("transformers puts no document token in front of a text")
-
-
-def _same_tokens(
-    text: str, expected: Sequence[int], found: Sequence[int], tokenizer: "Tokenizer", who: str
-) -> None:
-    if list(expected) == list(found):
-        return
-    place = next(
-        (i for i, pair in enumerate(zip(expected, found, strict=False)) if pair[0] != pair[1]),
-        min(len(expected), len(found)),
-    )
-    entries = tokenizer.tokens()
-
-    def shown(ids: Sequence[int]) -> str:
-        named = [repr(entries[i]) if i < len(entries) else str(i) for i in ids[place : place + 3]]
-        return " ".join(named) or "nothing"
-
-    raise GateError(
-        f"{who} reads {text!r} as other tokens: at token {place} {shown(found)}, "
-        f"expected {shown(expected)}"
-    )
-
-
-def check_huggingface_tensors(
-    folder: Path, architecture: Architecture, weights: Mapping[str, np.ndarray]
-) -> int:
-    """Every tensor of `model.safetensors` equals the weights, to the file's precision.
-
-    Returns their number. Raises GateError naming the tensor.
-    """
-    path = folder / "model.safetensors"
-    if not path.is_file():
-        raise GateError(f"{path} is missing")
-    plans = {plan.name: plan for plan in huggingface_plan(architecture)}
-    data = np.memmap(path, dtype=np.uint8, mode="r")
-    try:
-        start = 8 + int.from_bytes(data[:8].tobytes(), "little")
-        header = json.loads(data[8:start].tobytes())
-    except ValueError as error:
-        raise GateError(f"{path.name} is damaged or cut short: {error}") from None
-    header.pop("__metadata__", None)
-    _same_names(set(plans), set(header), path.name)
-    names: dict[str, Dtype] = {code: name for name, (code, _) in STORED.items()}
-    for name, plan in plans.items():
-        entry = header[name]
-        first, last = (start + offset for offset in entry["data_offsets"])
-        expected = tensor_bytes(plan.assemble(weights), names[entry["dtype"]])
-        if tuple(entry["shape"]) != plan.shape or data[first:last].tobytes() != expected:
-            raise GateError(f"{path.name}: tensor '{name}' is not what was to be written")
-    return len(plans)
-
-
-def check_gguf_tensors(
-    path: Path, architecture: Architecture, weights: Mapping[str, np.ndarray]
-) -> int:
-    """Every tensor of a GGUF file holds the bytes that quantizing the weights gives.
-
-    Returns their number. Raises GateError naming the tensor.
-    """
-    reader = _open_gguf(path)
-    architecture = requantized(architecture, _quantization(reader, path))
-    stored = {tensor.name: tensor for tensor in reader.tensors}
-    plans = gguf_plan(architecture)
-    _same_names({plan.name for plan in plans}, set(stored), path.name)
-    for plan in plans:
-        found, kind = stored[plan.name], stored_tensor(architecture, plan)
-        if found.tensor_type.name != kind.ggml_type:
-            raise GateError(
-                f"{path.name}: tensor '{plan.name}' is stored as {found.tensor_type.name}, "
-                f"expected {kind.ggml_type}"
-            )
-        expected = _as_stored(plan.assemble(weights), kind)
-        if not np.array_equal(np.asarray(found.data).reshape(-1).view(np.uint8), expected):
-            raise GateError(f"{path.name}: tensor '{plan.name}' is not what was to be written")
-    return len(plans)
-
-
-def _as_stored(data: np.ndarray, kind: StoredTensor) -> np.ndarray:
-    if data.ndim == 1:
-        return data.view(np.uint8)
-    return quantize(kind.ggml_type, data).reshape(-1)
-
-
-def _same_names(expected: set[str], found: set[str], file_name: str) -> None:
-    if missing := sorted(expected - found):
-        raise GateError(f"{file_name}: tensor '{missing[0]}' is missing")
-    if extra := sorted(found - expected):
-        raise GateError(f"{file_name}: tensor '{extra[0]}' does not belong to the architecture")
-
-
-def _open_gguf(path: Path) -> Any:
-    try:
-        from gguf import GGUFReader
-    except ImportError:
-        raise MissingExtraError("reading GGUF files", "export") from None
-    try:
-        return GGUFReader(path)
-    except FileNotFoundError:
-        raise GateError(f"{path} is missing") from None
-    except (ValueError, IndexError, KeyError, OSError) as error:
-        raise GateError(f"{path.name} is damaged or cut short: {error}") from None
-
-
-def _quantization(reader: Any, path: Path) -> str:
-    field = reader.get_field("general.file_type")
-    number = None if field is None else field.contents()
-    for name, (_, file_type) in FILE_TYPES.items():
-        if file_type == number:
-            return name
-    raise GateError(f"{path.name}: general.file_type {number} is none that archsmith writes")
 
 
 class _Transformers:

@@ -146,7 +146,6 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llama_model_get_vocab": (Pointer, (Pointer,)),
     "llama_model_n_ctx_train": (_I32, (Pointer,)),
     "llama_model_n_params": (ctypes.c_uint64, (Pointer,)),
-    "llama_model_size": (ctypes.c_uint64, (Pointer,)),
     "llama_model_meta_count": (_I32, (Pointer,)),
     "llama_model_meta_key_by_index": (_I32, (Pointer, _I32, _TEXT, _SIZE)),
     "llama_model_meta_val_str_by_index": (_I32, (Pointer, _I32, _TEXT, _SIZE)),
@@ -155,7 +154,6 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llama_vocab_eos": (_I32, (Pointer,)),
     "llama_vocab_get_add_bos": (_BOOL, (Pointer,)),
     "llama_vocab_is_eog": (_BOOL, (Pointer, _I32)),
-    "llama_vocab_is_control": (_BOOL, (Pointer, _I32)),
     "llama_tokenize": (_I32, (Pointer, _TEXT, _I32, Pointer, _I32, _BOOL, _BOOL)),
     "llama_token_to_piece": (_I32, (Pointer, _I32, _TEXT, _I32, _I32, _BOOL)),
     "llama_batch_get_one": (Batch, (ctypes.POINTER(_I32), _I32)),
@@ -164,13 +162,10 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llama_get_memory": (Pointer, (Pointer,)),
     "llama_memory_clear": (None, (Pointer, _BOOL)),
     "llama_memory_seq_rm": (_BOOL, (Pointer, _I32, _I32, _I32)),
-    "llama_n_ctx": (ctypes.c_uint32, (Pointer,)),
-    "llama_print_system_info": (_TEXT, ()),
     "ggml_quantize_chunk": (
         _SIZE,
         (ctypes.c_int, Pointer, Pointer, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, Pointer),
     ),
-    "ggml_row_size": (_SIZE, (ctypes.c_int, ctypes.c_int64)),
 }
 
 
