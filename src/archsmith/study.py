@@ -324,6 +324,7 @@ class Study:
                 )
             finally:
                 store.spend(name, "propose", seconds=search.propose_seconds)
+                disk.remove_empty_folders(store, name)
 
     def extend(
         self,

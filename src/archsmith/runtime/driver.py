@@ -163,7 +163,11 @@ def _loop(
         if deadline is not None and time.monotonic() >= deadline:
             return StopReason.TIMEOUT
         step = Step.WAITING
-        if search.num_waiting() < executor.num_slots - executor.num_busy():
+        # In this order: a job that ends between the two looks is still counted as busy, and what
+        # was decided without its result is not decided at all.
+        busy = executor.num_busy()
+        search.refresh()
+        if search.num_waiting() < executor.num_slots - busy:
             finished = sum(job.checkpoint_out != "" for job in search.jobs)
             if finished != stored:
                 stored = finished
@@ -171,9 +175,7 @@ def _loop(
             step = search.step(n_trials)
         if step is Step.DONE:
             return StopReason.EXHAUSTED if search.exhausted else StopReason.N_TRIALS
-        if step is Step.WAITING or search.num_waiting():
-            executor.work()
-            search.refresh()
+        executor.work()
         if time.monotonic() - looked > _LOOK_SECONDS:
             looked = time.monotonic()
             _tell_progress(search, on_event)

@@ -119,8 +119,10 @@ class Search:
         return list(self._entries.values())
 
     def step(self, n_trials: int | None) -> Step:
-        """Do the next thing. `n_trials` is how many trials the study shall hold in the end."""
-        self.refresh()
+        """Do the next thing, as of the last `refresh`, and return before looking again.
+
+        `n_trials` is how many trials the study shall hold in the end.
+        """
         if self._measure_next() or self._go_on_after_measurement() or self._promote(closing=False):
             return Step.WORKED
         if not self.exhausted and (n_trials is None or len(self.trials) < n_trials):
@@ -151,7 +153,6 @@ class Search:
             rejected=reason,
             job=None if reason else self._first_job(number),
         )  # False: another process was faster; the next step looks again
-        self.refresh()
 
     def _new_proposal(self, number: int) -> Proposal | None:
         if number < len(self.problem.start):
@@ -244,7 +245,6 @@ class Search:
             cpu_seconds=time.process_time() - cpu,
             wall_seconds=time.monotonic() - wall,
         )
-        self.refresh()
         return True
 
     def _go_on_after_measurement(self) -> bool:
@@ -257,7 +257,6 @@ class Search:
                 self.store.reject(self.study, number, reason)
             else:
                 self.store.enqueue(self.study, self._rung_job(number, trial.rung + 1))
-            self.refresh()
             return True
         return False
 
@@ -285,10 +284,7 @@ class Search:
                 audit=promotion.audit,
             )
             if self.store.enqueue(self.study, job) is not None:
-                self.refresh()
                 return True
-        if decision.eliminations:
-            self.refresh()
         return False
 
 

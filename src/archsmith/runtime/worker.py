@@ -7,7 +7,6 @@ the process that started it is gone: it checkpoints what it has, hands the job b
 """
 
 import errno
-import os
 import socket
 import sys
 import time
@@ -99,7 +98,6 @@ def run_job(
         store.preempt(job, checkpoint=path, **_spent(begun))
     else:
         _finish(store, job, evaluator, outcome, readings, root, begun)
-    _remove_if_empty(folder)
 
 
 def work(
@@ -273,14 +271,6 @@ def _set_torch_threads(threads: int) -> None:
     torch = sys.modules.get("torch")
     if torch is not None and threads > 0 and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    for empty in (folder, folder.parent):
-        try:
-            os.rmdir(empty)  # noqa: PTH106 - fails on a folder with content, as it should
-        except OSError:
-            return
 
 
 if __name__ == "__main__":

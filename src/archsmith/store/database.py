@@ -57,7 +57,8 @@ def make_engine(url: URL, *, read_only: bool) -> Engine:
     path = sqlite_path(url)
     if path is None:
         try:
-            return sa.create_engine(url, pool_pre_ping=True)
+            options = {"options": "-c default_transaction_read_only=on"} if read_only else {}
+            return sa.create_engine(url, pool_pre_ping=True, connect_args=options)
         except ModuleNotFoundError:
             raise MissingExtraError("A PostgreSQL storage", "postgres") from None
     uri = path.as_uri()
@@ -119,11 +120,17 @@ def transaction(engine: Engine, mode: str) -> Iterator[Connection]:
         raise _explained(engine, error) from error
 
 
+_READ_ONLY = (
+    "cannot be written: it was opened for reading, or its folder is read-only; "
+    "copy it to a place you may write to"
+)
+
+
 def _explained(engine: Engine, error: DBAPIError) -> StoreError:
     text = str(error.orig)
     for part, sentence in (
-        ("readonly", "cannot be written: it was opened for reading, or its folder is read-only; "
-         "copy it to a place you may write to"),
+        ("readonly", _READ_ONLY),
+        ("read-only transaction", _READ_ONLY),
         ("unable to open", "cannot be opened: check that its folder exists and may be written to"),
         ("disk is full", "cannot be written: the disk is full; free some space and start again"),
         ("is locked", f"is locked by another process for more than {BUSY_SECONDS} seconds; "

@@ -30,62 +30,102 @@ from archsmith.trial import TrialState
 MAX_LOSSES = 3
 _jobs = schema.jobs
 _CLAIMABLE = (JobState.WAITING.value, JobState.LOST.value)
+_ALL = 2**31 - 1
+
+# Statements are built once: building one costs more than running it.
+_SAME = sa.select(_jobs.c.id).where(
+    _jobs.c.candidate_id == sa.bindparam("row"),
+    _jobs.c.kind == sa.bindparam("of"),
+    _jobs.c.rung == sa.bindparam("at"),
+    _jobs.c.seed == sa.bindparam("with"),
+    _jobs.c.label == sa.bindparam("as"),
+)
+_CLAIMABLE_JOB = (
+    sa.select(_jobs)
+    .where(
+        _jobs.c.study_id == sa.bindparam("study"),
+        _jobs.c.state.in_(sa.bindparam("states", expanding=True)),
+        _jobs.c.kind.in_(sa.bindparam("kinds", expanding=True)),
+        _jobs.c.id >= sa.bindparam("first"),
+        _jobs.c.id <= sa.bindparam("last"),
+    )
+    .order_by(_jobs.c.id)
+    .limit(1)
+)
+_CLAIM = _CLAIMABLE_JOB.with_for_update(skip_locked=True)
+_BY_ID = sa.update(_jobs).where(_jobs.c.id == sa.bindparam("job"))
+_IF_OWNED = sa.update(_jobs).where(
+    _jobs.c.id == sa.bindparam("owned"),
+    _jobs.c.state == JobState.LEASED.value,
+    _jobs.c.owner == sa.bindparam("by"),
+    _jobs.c.attempt == sa.bindparam("on_attempt"),
+)
+_SETTLE = _IF_OWNED.values(
+    cpu_seconds=_jobs.c.cpu_seconds + sa.bindparam("more_cpu"),
+    wall_seconds=_jobs.c.wall_seconds + sa.bindparam("more_wall"),
+    losses=_jobs.c.losses + sa.bindparam("more_losses"),
+)
+_WITH_NUMBER = sa.select(_jobs, schema.candidates.c.number).join(schema.candidates)
+_ONE = _WITH_NUMBER.where(_jobs.c.id == sa.bindparam("job"))
+_LEASED = _WITH_NUMBER.where(
+    _jobs.c.study_id == sa.bindparam("study"), _jobs.c.state == JobState.LEASED.value
+).order_by(_jobs.c.id)
 
 
 def insert(
     connection: Connection, study_id: int, job: NewJob, *, row: int, now: float
 ) -> int | None:
     """Queue a job and return its id; None if the same job exists already."""
-    same = sa.select(_jobs.c.id).where(
-        _jobs.c.candidate_id == row,
-        _jobs.c.kind == job.kind.value,
-        _jobs.c.rung == job.rung,
-        _jobs.c.seed == job.seed,
-        _jobs.c.label == job.label,
-    )
-    if connection.execute(same).first() is not None:
+    content = {"row": row, "of": job.kind.value, "at": job.rung, "with": job.seed, "as": job.label}
+    if connection.execute(_SAME, content).first() is not None:
         return None
-    inserted = connection.execute(
-        sa.insert(_jobs).values(
-            study_id=study_id,
-            candidate_id=row,
-            kind=job.kind.value,
-            rung=job.rung,
-            fraction=job.fraction,
-            train_bytes=job.train_bytes,
-            seed=job.seed,
-            label=job.label,
-            state=JobState.WAITING.value,
-            owner="",
-            lease_until=0.0,
-            attempt=0,
-            losses=0,
-            options=to_json(dict(job.options)),
-            checkpoint_in=job.checkpoint_in,
-            checkpoint_out="",
-            error="",
-            details="",
-            created=now,
-            cpu_seconds=0.0,
-            wall_seconds=0.0,
-            threads=0,
-            progress="",
-        )
-    )
+    values = {
+        "study_id": study_id,
+        "candidate_id": row,
+        "kind": job.kind.value,
+        "rung": job.rung,
+        "fraction": job.fraction,
+        "train_bytes": job.train_bytes,
+        "seed": job.seed,
+        "label": job.label,
+        "state": JobState.WAITING.value,
+        "owner": "",
+        "lease_until": 0.0,
+        "attempt": 0,
+        "losses": 0,
+        "options": to_json(dict(job.options)),
+        "checkpoint_in": job.checkpoint_in,
+        "checkpoint_out": "",
+        "error": "",
+        "details": "",
+        "created": now,
+        "cpu_seconds": 0.0,
+        "wall_seconds": 0.0,
+        "threads": 0,
+        "progress": "",
+    }
+    inserted = connection.execute(sa.insert(_jobs), values)
     assert inserted.inserted_primary_key is not None
     return int(inserted.inserted_primary_key[0])
 
 
-def claimable(study_id: int, kinds: Collection[JobKind], job_id: int | None) -> sa.Select[Any]:
-    """The oldest job that may be claimed."""
-    query = sa.select(_jobs).where(
-        _jobs.c.study_id == study_id,
-        _jobs.c.state.in_(_CLAIMABLE),
-        _jobs.c.kind.in_([kind.value for kind in kinds]),
-    )
-    if job_id is not None:
-        query = query.where(_jobs.c.id == job_id)
-    return query.order_by(_jobs.c.id).limit(1)
+def next_claimable(
+    connection: Connection,
+    study_id: int,
+    kinds: Collection[JobKind],
+    job_id: int | None,
+    *,
+    lock: bool = False,
+) -> Any:
+    """The row of the oldest job that may be claimed, or None; `lock`ed for this transaction."""
+    where = {
+        "study": study_id,
+        "states": _CLAIMABLE,
+        "kinds": tuple(kind.value for kind in kinds),
+        "first": 0 if job_id is None else job_id,
+        "last": _ALL if job_id is None else job_id,
+    }
+    return connection.execute(_CLAIM if lock else _CLAIMABLE_JOB, where).first()
 
 
 def claim(
@@ -100,34 +140,28 @@ def claim(
     now: float,
 ) -> JobRecord | None:
     """Lease the oldest job to `owner`. The thread count of the first claim stays."""
-    query = claimable(study.id, kinds, job_id).with_for_update(skip_locked=True)
-    row = connection.execute(query).first()
+    row = next_claimable(connection, study.id, kinds, job_id, lock=True)
     if row is None:
         return None
-    connection.execute(
-        sa.update(_jobs)
-        .where(_jobs.c.id == row.id)
-        .values(
-            state=JobState.LEASED.value,
-            owner=owner,
-            lease_until=now + lease_seconds,
-            attempt=row.attempt + 1,
-            threads=row.threads or threads,
-            started=now,
-            finished=None,
-            progress="",
-            progress_at=None,
-        )
-    )
+    values = {
+        "state": JobState.LEASED.value,
+        "owner": owner,
+        "lease_until": now + lease_seconds,
+        "attempt": row.attempt + 1,
+        "threads": row.threads or threads,
+        "started": now,
+        "finished": None,
+        "progress": "",
+        "progress_at": None,
+    }
+    connection.execute(_BY_ID, {"job": row.id, **values})
     trials.stamp(connection, study.id, row.candidate_id)
     return _read(connection, study, row.id)
 
 
 def renew(connection: Connection, job: JobRecord, *, lease_until: float) -> bool:
     """Prolong a lease; False if it is no longer the owner's."""
-    changed = connection.execute(
-        sa.update(_jobs).where(_owned(job)).values(lease_until=lease_until)
-    )
+    changed = connection.execute(_IF_OWNED, {**_owner(job), "lease_until": lease_until})
     return changed.rowcount == 1
 
 
@@ -148,20 +182,16 @@ def settle(
     **values: Any,
 ) -> bool:
     """End an attempt: give up the lease, add up its time, enter it in the ledger."""
-    changed = connection.execute(
-        sa.update(_jobs)
-        .where(_owned(job))
-        .values(
-            state=state.value,
-            lease_until=0.0,
-            finished=None if state in OPEN_STATES else now,
-            cpu_seconds=_jobs.c.cpu_seconds + cpu_seconds,
-            wall_seconds=_jobs.c.wall_seconds + wall_seconds,
-            losses=_jobs.c.losses + int(lost),
-            error=error,
-            **values,
-        )
-    )
+    values |= {
+        "state": state.value,
+        "lease_until": 0.0,
+        "finished": None if state in OPEN_STATES else now,
+        "more_cpu": cpu_seconds,
+        "more_wall": wall_seconds,
+        "more_losses": int(lost),
+        "error": error,
+    }
+    changed = connection.execute(_SETTLE, {**_owner(job), **values})
     if changed.rowcount != 1:
         return False
     phase = f"{job.kind.value} {job.rung}" if job.kind is JobKind.RUNG else job.kind.value
@@ -220,21 +250,17 @@ def add_readings(
 def set_progress(connection: Connection, job: JobRecord, text: str, *, now: float) -> None:
     """Write the latest live reading of a job."""
     values = {"progress": text, "progress_at": now}
-    connection.execute(sa.update(_jobs).where(_owned(job)).values(**values))
+    connection.execute(_IF_OWNED, {**_owner(job), **values})
 
 
 def leased(connection: Connection, study: StudyRecord) -> list[JobRecord]:
     """Jobs under a lease, whoever holds it."""
-    query = sa.select(_jobs, schema.candidates.c.number).join(schema.candidates)
-    query = query.where(_jobs.c.study_id == study.id, _jobs.c.state == JobState.LEASED.value)
-    rows = connection.execute(query.order_by(_jobs.c.id))
+    rows = connection.execute(_LEASED, {"study": study.id})
     return [trials.job_record(row, study.name, {}) for row in rows]
 
 
 def running(connection: Connection, study_id: int) -> list[tuple[RunningJob, str]]:
     """Jobs under a lease with the JSON of their latest reading."""
-    query = sa.select(_jobs, schema.candidates.c.number).join(schema.candidates)
-    query = query.where(_jobs.c.study_id == study_id, _jobs.c.state == JobState.LEASED.value)
     return [
         (
             RunningJob(
@@ -248,20 +274,14 @@ def running(connection: Connection, study_id: int) -> list[tuple[RunningJob, str
             ),
             row.progress,
         )
-        for row in connection.execute(query.order_by(_jobs.c.id))
+        for row in connection.execute(_LEASED, {"study": study_id})
     ]
 
 
 def _read(connection: Connection, study: StudyRecord, job_id: int) -> JobRecord:
-    query = sa.select(_jobs, schema.candidates.c.number).join(schema.candidates)
-    row = connection.execute(query.where(_jobs.c.id == job_id)).one()
+    row = connection.execute(_ONE, {"job": job_id}).one()
     return trials.job_record(row, study.name, {})
 
 
-def _owned(job: JobRecord) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        _jobs.c.id == job.id,
-        _jobs.c.state == JobState.LEASED.value,
-        _jobs.c.owner == job.owner,
-        _jobs.c.attempt == job.attempt,
-    )
+def _owner(job: JobRecord) -> dict[str, Any]:
+    return {"owned": job.id, "by": job.owner, "on_attempt": job.attempt}

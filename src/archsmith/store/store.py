@@ -327,8 +327,7 @@ class Store:
 
     def _has_work(self, study: StudyRecord, kinds: Collection[JobKind], job_id: int | None) -> bool:
         with transaction(self.engine, "read") as connection:
-            query = queue.claimable(study.id, kinds, job_id)
-            return connection.execute(query).first() is not None
+            return queue.next_claimable(connection, study.id, kinds, job_id) is not None
 
     def renew(self, job: JobRecord, *, lease_seconds: float) -> bool:
         """Prolong a lease; False if it is no longer the owner's: stop, the work is another's."""

@@ -1,6 +1,7 @@
 """Statements on studies, their notes and their ledger."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -70,17 +71,8 @@ def notes(connection: Connection, study_id: int) -> dict[str, Any]:
 
 def add_ledger(connection: Connection, study_id: int, entry: LedgerEntry) -> None:
     """Enter something that was spent."""
-    connection.execute(
-        sa.insert(schema.ledger).values(
-            study_id=study_id,
-            phase=entry.phase,
-            seconds=entry.seconds,
-            cpu_seconds=entry.cpu_seconds,
-            flops=entry.flops,
-            number=entry.number,
-            created=entry.created,
-        )
-    )
+    values = {"study_id": study_id, **asdict(entry)}
+    connection.execute(sa.insert(schema.ledger), values)
 
 
 def ledger(connection: Connection, study_id: int) -> list[LedgerEntry]:
@@ -99,12 +91,16 @@ def ledger(connection: Connection, study_id: int) -> list[LedgerEntry]:
     ]
 
 
-def next_revision(connection: Connection, study_id: int) -> int:
-    """Count one change and return its number; written last, because it serializes writers."""
-    table = schema.studies
-    here = table.c.id == study_id
-    connection.execute(sa.update(table).where(here).values(revision=table.c.revision + 1))
-    return int(connection.execute(sa.select(table.c.revision).where(here)).scalar_one())
+_COUNT_CHANGE = (
+    sa.update(schema.studies)
+    .where(schema.studies.c.id == sa.bindparam("study"))
+    .values(revision=schema.studies.c.revision + 1)
+)
+
+
+def count_change(connection: Connection, study_id: int) -> None:
+    """Count one change; written late in a transaction, because it serializes writers."""
+    connection.execute(_COUNT_CHANGE, {"study": study_id})
 
 
 def _record(row: Any) -> StudyRecord:

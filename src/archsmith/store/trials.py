@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from archsmith.store import schema
 from archsmith.store.encoding import decode_point, encode_point, from_json, point_hash, to_json
 from archsmith.store.records import JobKind, JobRecord, JobState, StudyRecord, TrialRecord
-from archsmith.store.studies import next_revision
+from archsmith.store.studies import count_change
 from archsmith.trial import Proposal, TrialState
 
 _candidates = schema.candidates
@@ -29,41 +29,52 @@ def insert(
 ) -> int:
     """Add a trial and return its row's id; the caller stamps it. Raises IntegrityError."""
     point_type, text = encode_point(proposal.architecture)
-    inserted = connection.execute(
-        sa.insert(_candidates).values(
-            study_id=study_id,
-            number=number,
-            hash=point_hash(text),
-            point_type=point_type,
-            architecture=text,
-            state=state.value,
-            strategy=proposal.strategy,
-            parents=to_json(list(proposal.parents)),
-            reason=reason,
-            note=proposal.note,
-            static_metrics=to_json(dict(static_metrics)),
-            eliminated_rung=None,
-            created=now,
-            revision=0,
-        )
-    )
+    values = {
+        "study_id": study_id,
+        "number": number,
+        "hash": point_hash(text),
+        "point_type": point_type,
+        "architecture": text,
+        "state": state.value,
+        "strategy": proposal.strategy,
+        "parents": to_json(list(proposal.parents)),
+        "reason": reason,
+        "note": proposal.note,
+        "static_metrics": to_json(dict(static_metrics)),
+        "eliminated_rung": None,
+        "created": now,
+        "revision": 0,
+    }
+    inserted = connection.execute(sa.insert(_candidates), values)
     assert inserted.inserted_primary_key is not None
     return int(inserted.inserted_primary_key[0])
 
 
+_ROW_ID = sa.select(_candidates.c.id).where(
+    _candidates.c.study_id == sa.bindparam("study"), _candidates.c.number == sa.bindparam("trial")
+)
+
+
 def row_id(connection: Connection, study_id: int, number: int) -> int:
     """The row of a trial."""
-    query = sa.select(_candidates.c.id)
-    query = query.where(_candidates.c.study_id == study_id, _candidates.c.number == number)
-    return int(connection.execute(query).scalar_one())
+    return int(connection.execute(_ROW_ID, {"study": study_id, "trial": number}).scalar_one())
+
+
+_STAMP = (
+    sa.update(_candidates)
+    .where(_candidates.c.id == sa.bindparam("row"))
+    .values(
+        revision=sa.select(schema.studies.c.revision)
+        .where(schema.studies.c.id == sa.bindparam("study"))
+        .scalar_subquery()
+    )
+)
 
 
 def stamp(connection: Connection, study_id: int, row: int, **values: Any) -> None:
     """Change a trial's row and make the change visible to readers of changes."""
-    revision = next_revision(connection, study_id)
-    connection.execute(
-        sa.update(_candidates).where(_candidates.c.id == row).values(revision=revision, **values)
-    )
+    count_change(connection, study_id)
+    connection.execute(_STAMP, {"row": row, "study": study_id, **values})
 
 
 def known_hash(connection: Connection, study_id: int, point: Any) -> int | None:
@@ -75,6 +86,35 @@ def known_hash(connection: Connection, study_id: int, point: Any) -> int | None:
     return connection.execute(query).scalar_one_or_none()
 
 
+_concerned = schema.jobs.join(_candidates, _candidates.c.id == schema.jobs.c.candidate_id)
+_HERE = (
+    (_candidates.c.study_id == sa.bindparam("study"))
+    & (_candidates.c.revision > sa.bindparam("since"))
+    & (_candidates.c.number >= sa.bindparam("first"))
+    & (_candidates.c.number <= sa.bindparam("last"))
+)
+_CHANGED = sa.select(_candidates).where(_HERE).order_by(_candidates.c.number)
+_CHANGED_JOBS = (
+    sa.select(schema.jobs, _candidates.c.number)
+    .select_from(_concerned)
+    .where(_HERE)
+    .order_by(schema.jobs.c.id)
+)
+_CHANGED_METRICS = (
+    sa.select(schema.metrics)
+    .select_from(_concerned.join(schema.metrics))
+    .where(_HERE)
+    .order_by(schema.metrics.c.name)
+)
+_CHANGED_READINGS = (
+    sa.select(schema.readings)
+    .select_from(_concerned.join(schema.readings))
+    .where(_HERE)
+    .order_by(schema.readings.c.train_bytes, schema.readings.c.id)
+)
+_ALL = 2**31 - 1
+
+
 def changed(
     connection: Connection,
     study: StudyRecord,
@@ -84,36 +124,32 @@ def changed(
     number: int | None = None,
 ) -> tuple[int, list[TrialRecord]]:
     """Trials changed after revision `since`, by number, and the revision reached."""
-    here = (_candidates.c.study_id == study.id) & (_candidates.c.revision > since)
-    if number is not None:
-        here &= _candidates.c.number == number
-    rows = connection.execute(
-        sa.select(_candidates).where(here).order_by(_candidates.c.number)
-    ).all()
+    where = {
+        "study": study.id,
+        "since": since,
+        "first": 0 if number is None else number,
+        "last": _ALL if number is None else number,
+    }
+    rows = connection.execute(_CHANGED, where).all()
     if not rows:
         return since, []
-    jobs = _jobs(connection, study, here, curves=curves)
+    jobs = _jobs(connection, study, where, curves=curves)
     found = [_record(row, tuple(jobs.get(row.id, ()))) for row in rows]
     return max(row.revision for row in rows), found
 
 
 def _jobs(
-    connection: Connection, study: StudyRecord, here: sa.ColumnElement[bool], *, curves: bool
+    connection: Connection, study: StudyRecord, where: Mapping[str, int], *, curves: bool
 ) -> dict[int, list[JobRecord]]:
-    concerned = schema.jobs.join(_candidates, _candidates.c.id == schema.jobs.c.candidate_id)
     metrics: dict[int, dict[str, float]] = defaultdict(dict)
-    query = sa.select(schema.metrics).select_from(concerned.join(schema.metrics)).where(here)
-    for row in connection.execute(query.order_by(schema.metrics.c.name)):
+    for row in connection.execute(_CHANGED_METRICS, where):
         metrics[row.job_id][row.name] = row.value
     readings: dict[int, list[tuple[int, float, str, float]]] = defaultdict(list)
     if curves:
-        table = schema.readings
-        query = sa.select(table).select_from(concerned.join(table)).where(here)
-        for row in connection.execute(query.order_by(table.c.train_bytes, table.c.id)):
+        for row in connection.execute(_CHANGED_READINGS, where):
             readings[row.job_id].append((row.train_bytes, row.seconds, row.name, row.value))
     jobs: dict[int, list[JobRecord]] = defaultdict(list)
-    query = sa.select(schema.jobs, _candidates.c.number).select_from(concerned).where(here)
-    for row in connection.execute(query.order_by(schema.jobs.c.id)):
+    for row in connection.execute(_CHANGED_JOBS, where):
         curve = tuple(readings.get(row.id, ()))
         jobs[row.candidate_id].append(job_record(row, study.name, metrics.get(row.id, {}), curve))
     return jobs
