@@ -1,0 +1,142 @@
+"""One learning rate for the space, calibrated once on cooled-down loss.
+
+The parametrization carries a rate over widths and depths, so it is enough to calibrate at one
+architecture: the suggestion the search starts from. The matrices' rate and the embeddings' rate
+scale separately; each is tried at half and double. All trials read equal bytes of text.
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from archsmith.architecture.tree import Architecture
+from archsmith.config import Spec, validate
+from archsmith.errors import EvaluationError
+from archsmith.evaluators.base import Request
+from archsmith.trial import Rung
+
+FACTORS = (0.5, 1.0, 2.0)
+# runs: three matrix rates, then two more embedding rates at the best of them
+NUM_RUNS = 5
+
+
+class CalibrationRun(Spec):
+    """One rate tried. `bits_per_byte` is of the cooled-down model; None where it diverged."""
+
+    learning_rate: float
+    embedding_learning_rate: float
+    bits_per_byte: float | None
+    train_seconds: float
+
+
+class Calibration(Spec):
+    """The rates to use, and what they were chosen from."""
+
+    learning_rate: float
+    embedding_learning_rate: float
+    train_bytes: int
+    runs: tuple[CalibrationRun, ...]
+
+    def recipe_changes(self) -> dict[str, float]:
+        """What changes in the recipe."""
+        return {
+            "learning_rate": self.learning_rate,
+            "embedding_learning_rate": self.embedding_learning_rate,
+        }
+
+
+def calibrate(
+    evaluator: Any,
+    architecture: Architecture,
+    *,
+    train_bytes: int,
+    n_jobs: int,
+    num_threads: int,
+    seed: int,
+    on_run: Callable[[CalibrationRun], None] = lambda run: None,
+) -> Calibration:
+    """Try the rates on `train_bytes` bytes of text each, `n_jobs` at a time.
+
+    Args:
+        evaluator: the study's TrunkTraining; its recipe holds the rates to start from.
+
+    Raises:
+        EvaluationError: every rate diverged.
+    """
+    recipe = evaluator.recipe
+    matrix, embedding = recipe.learning_rate, recipe.embedding_learning_rate
+    spec = evaluator.model_dump(mode="json")
+
+    def run(rates: list[tuple[float, float]]) -> list[CalibrationRun]:
+        context = get_context("spawn")  # torch's threads do not survive a fork
+        with ProcessPoolExecutor(n_jobs, mp_context=context) as pool:
+            jobs = [
+                pool.submit(_run, spec, architecture, rate, train_bytes, num_threads, seed)
+                for rate in rates
+            ]
+            found = []
+            for job in as_completed(jobs):
+                found.append(job.result())
+                on_run(found[-1])
+        return found
+
+    runs = run([(matrix * factor, embedding) for factor in FACTORS])
+    best = _best(runs)
+    runs += run([(best.learning_rate, embedding * factor) for factor in FACTORS if factor != 1.0])
+    best = _best(runs)
+    return Calibration(
+        learning_rate=best.learning_rate,
+        embedding_learning_rate=best.embedding_learning_rate,
+        train_bytes=train_bytes,
+        runs=tuple(sorted(runs, key=lambda one: (one.learning_rate, one.embedding_learning_rate))),
+    )
+
+
+def _best(runs: list[CalibrationRun]) -> CalibrationRun:
+    finished = [one for one in runs if one.bits_per_byte is not None]
+    if not finished:
+        tried = ", ".join(f"{one.learning_rate:g}" for one in runs)
+        raise EvaluationError(
+            f"calibration: training diverged at every learning rate tried ({tried}); "
+            "set a lower training.learning_rate"
+        )
+    return min(finished, key=lambda one: (one.bits_per_byte, one.learning_rate))
+
+
+def _run(
+    spec: Mapping[str, Any],
+    architecture: Architecture,
+    rates: tuple[float, float],
+    train_bytes: int,
+    num_threads: int,
+    seed: int,
+) -> CalibrationRun:
+    from archsmith.evaluators.trunk_training import TrunkTraining
+
+    evaluator = validate(TrunkTraining, dict(spec), source="calibration")
+    with tempfile.TemporaryDirectory(prefix="archsmith-calibration-") as folder:
+        request = Request(
+            architecture=architecture,
+            rung=Rung(index=0, fraction=1.0, train_bytes=train_bytes),
+            seed=seed,
+            checkpoint_dir=Path(folder),
+            num_threads=num_threads,
+            options={
+                "cooldown": True,
+                "learning_rate": rates[0],
+                "embedding_learning_rate": rates[1],
+            },
+        )
+        try:
+            metrics: Mapping[str, float] = evaluator.evaluate(request).metrics
+        except EvaluationError:
+            metrics = {}
+    return CalibrationRun(
+        learning_rate=rates[0],
+        embedding_learning_rate=rates[1],
+        bits_per_byte=metrics.get("bits_per_byte"),
+        train_seconds=metrics.get("train_seconds", 0.0),
+    )

@@ -1,0 +1,193 @@
+"""Take what a study has so far and make a finished model of it: `train` and `export`."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from archsmith.config import Spec
+from archsmith.data.splits import Split
+from archsmith.errors import ConfigError
+from archsmith.export.formats.huggingface import PART as HUGGINGFACE
+from archsmith.export.gate import GateReport, check_export
+from archsmith.export.latency import decode_ms_per_token
+from archsmith.export.roundtrip import requantized
+from archsmith.store.records import TrialRecord
+from archsmith.study import Study, load_study
+from archsmith.train.recipe import Recipe
+from archsmith.workflow.calibration import Calibration
+from archsmith.workflow.handover import TRANSFORMERS, own_logits, write_gguf
+from archsmith.workflow.model_folder import TrainedModel, is_model_folder, load_model_folder
+from archsmith.workflow.pipeline import Pipeline, Watcher, last_rung
+from archsmith.workflow.search_config import load_search_config
+from archsmith.workflow.training import train_model
+
+
+class Exported(Spec):
+    """What `export` wrote and found."""
+
+    paths: tuple[str, ...]
+    gate: GateReport
+    decode_ms_per_token: float
+
+
+def train_trial(
+    config_file: Path,
+    *,
+    trial: int | None,
+    output_dir: Path,
+    train_bytes: int | None = None,
+    max_seconds: float | None = None,
+    watcher: Watcher | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> TrainedModel:
+    """Extend a trial's trunk (the best one's by default) and cool it down into `output_dir`.
+
+    Raises:
+        ConfigError: there is no such trial, or it has no checkpoint.
+        StoreError: there is no such study.
+    """
+    watching = watcher or Watcher()
+    config, root = load_search_config(config_file)
+    pipeline = Pipeline(config, root=root, watcher=watching)
+    study = load_study(study_name=pipeline.name, storage=pipeline.store)
+    chosen = choose_trial(study, trial)
+    size = chosen.architecture.vocab_size
+    workspace = pipeline.workspace
+    return train_model(
+        chosen.architecture,
+        train_tokens=workspace.tokens(Split.TRAIN, size),
+        validation_tokens=workspace.tokens(Split.SEARCH, size),
+        tokenizer=workspace.tokenizer_for(size),
+        recipe=_recipe(pipeline),
+        protocol=pipeline.rung_protocol,
+        output_dir=output_dir,
+        max_seconds=max_seconds,
+        train_bytes=train_bytes,
+        checkpoint=study.checkpoint_root / last_rung(chosen).checkpoint_out,
+        seed=config.seed,
+        num_threads=pipeline.threads,
+        on_progress=lambda progress: watching.training(f"trial {chosen.number}", progress),
+        should_stop=should_stop,
+    )
+
+
+def export_source(
+    source: Path,
+    *,
+    formats: Sequence[str],
+    output_dir: Path,
+    quantization: str | None = None,
+    overwrite: bool = False,
+    watcher: Watcher | None = None,
+) -> Exported:
+    """Export a model folder, or the best trial so far of a search file, cooled down at once.
+
+    Raises:
+        ConfigError: the source is neither.
+        ExportError, GateError: a file exists already, or does not compute what the model does.
+    """
+    if source.is_dir():
+        model = load_model_folder(source)
+    elif source.suffix == ".toml":
+        model = _finish_best(source, output_dir / "model", watcher or Watcher())
+    else:
+        raise ConfigError(f"{source}: give a model folder that 'archsmith train' wrote, or a .toml")
+    return export_model(
+        model,
+        formats=formats,
+        output_dir=output_dir,
+        quantization=quantization,
+        overwrite=overwrite,
+    )
+
+
+def export_model(
+    model: TrainedModel,
+    *,
+    formats: Sequence[str],
+    output_dir: Path,
+    quantization: str | None = None,
+    overwrite: bool = False,
+) -> Exported:
+    """Write a finished model's files and hold them against it in both runtimes."""
+    architecture = requantized(model.architecture, quantization or model.architecture.quantization)
+    facts: dict[str, Any] = {"name": model.folder.name, "tokenizer_hash": model.tokenizer.hash}
+    folder = output_dir / TRANSFORMERS
+    HUGGINGFACE.write(
+        folder,
+        weights=model.weights,
+        architecture=architecture,
+        tokenizer=model.tokenizer,
+        metadata=facts,
+        overwrite=overwrite,
+    )
+    path = write_gguf(
+        model, output_dir, architecture.quantization, metadata=facts, overwrite=overwrite
+    )
+    gate = check_export(
+        architecture=architecture,
+        weights=model.weights,
+        tokenizer=model.tokenizer,
+        huggingface=folder,
+        gguf=[path],
+        reference=own_logits(model),
+    )
+    written = [path, folder]
+    if "huggingface" not in formats:
+        written.remove(folder)
+    if "gguf" not in formats:
+        path.unlink()
+        written.remove(path)
+    timing = decode_ms_per_token([architecture])[0]
+    return Exported(
+        paths=tuple(str(one) for one in written),
+        gate=gate,
+        decode_ms_per_token=timing.median_ms,
+    )
+
+
+def choose_trial(study: Study, number: int | None) -> TrialRecord:
+    """A trial with a checkpoint: the one asked for, or the best. Raises ConfigError."""
+    if number is None:
+        best = study.best_trials
+        if not best:
+            raise ConfigError(
+                f"study '{study.study_name}' has no finished trial yet; "
+                "'archsmith status' shows what it has"
+            )
+        return best[0]
+    found = next((trial for trial in study.trials if trial.number == number), None)
+    if found is None:
+        raise ConfigError(
+            f"study '{study.study_name}' has no trial {number}; "
+            f"it has {len(study.trials)}, from 0 on"
+        )
+    if found.rung < 0:
+        raise ConfigError(f"trial {number} was never trained ({found.reason or found.state.value})")
+    return found
+
+
+def _finish_best(config_file: Path, output_dir: Path, watcher: Watcher) -> TrainedModel:
+    """The best trial as it is, cooled down; nothing else is trained."""
+    if is_model_folder(output_dir):
+        return load_model_folder(output_dir)
+    config, root = load_search_config(config_file)
+    pipeline = Pipeline(config, root=root)
+    study = load_study(study_name=pipeline.name, storage=pipeline.store)
+    trial = choose_trial(study, None)
+    return train_trial(
+        config_file,
+        trial=trial.number,
+        output_dir=output_dir,
+        # the trunk has all this text already: what is left is the cooldown
+        train_bytes=last_rung(trial).train_bytes,
+        watcher=watcher,
+    )
+
+
+def _recipe(pipeline: Pipeline) -> Recipe:
+    stored = pipeline.store.notes(pipeline.name).get("calibration")
+    if not stored:
+        return pipeline.config.training
+    found = Calibration.model_validate(stored)
+    return pipeline.config.training.model_copy(update=found.recipe_changes())

@@ -1,0 +1,111 @@
+"""A model folder: a finished model as `archsmith train` leaves it, before any export.
+
+`weights.safetensors` (float32, canonical names), `architecture.json`, `tokenizer.json`,
+`training.json`. Nothing in it is pickled.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from archsmith.architecture.tree import Architecture
+from archsmith.config import Spec, load_json
+from archsmith.data.storage import (
+    clear_write_errors,
+    make_folder,
+    partial_path,
+    publish,
+    write_text,
+)
+from archsmith.data.tokenizer import Tokenizer
+from archsmith.errors import CheckpointError
+from archsmith.train.recipe import Recipe
+
+WEIGHTS = "weights.safetensors"
+ARCHITECTURE = "architecture.json"
+TOKENIZER = "tokenizer.json"
+RECORD = "training.json"
+
+
+class TrainingRecord(Spec):
+    """What was spent and seen while a model was trained.
+
+    Attributes:
+        train_seconds, train_bytes, train_tokens, steps, flops: of all updates, cooldown included.
+        wall_seconds: everything, scoring and saving included.
+        epochs: times the training text was read.
+        train_bits_per_byte: of training text, smoothed, at the end of the constant rate.
+        curve: (train_bytes, train_seconds, held-out bits per byte); the last is cooled down.
+        from_checkpoint: the trunk it was extended from.
+    """
+
+    train_seconds: float
+    wall_seconds: float
+    train_bytes: int
+    train_tokens: int
+    steps: int
+    flops: float
+    epochs: float
+    seed: int
+    num_threads: int
+    dtype: str
+    recipe: Recipe
+    train_bits_per_byte: float | None = None
+    curve: tuple[tuple[int, float, float], ...] = ()
+    from_checkpoint: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedModel:
+    """A finished model in memory. Weights are float32 by canonical name."""
+
+    folder: Path
+    architecture: Architecture
+    tokenizer: Tokenizer
+    weights: Mapping[str, np.ndarray] = field(repr=False)
+    record: TrainingRecord
+
+
+def write_model_folder(model: TrainedModel) -> None:
+    """Write the folder; each file whole or not at all. Raises ConfigError."""
+    make_folder(model.folder)
+    path = model.folder / WEIGHTS
+    with clear_write_errors(path):
+        save_file(
+            {name: np.ascontiguousarray(w) for name, w in model.weights.items()},
+            partial_path(path),
+        )
+        publish(partial_path(path), path)
+        model.tokenizer.save(model.folder / TOKENIZER)
+    write_text(model.folder / ARCHITECTURE, model.architecture.model_dump_json(indent=1))
+    write_text(model.folder / RECORD, model.record.model_dump_json(indent=1))
+
+
+def is_model_folder(folder: Path) -> bool:
+    """Whether a finished model lies there."""
+    return (folder / RECORD).is_file() and (folder / WEIGHTS).is_file()
+
+
+def load_model_folder(folder: Path) -> TrainedModel:
+    """Read a model folder. Raises CheckpointError."""
+    needed = (WEIGHTS, ARCHITECTURE, TOKENIZER, RECORD)
+    missing = [name for name in needed if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{folder}: not a model folder, it lacks {', '.join(missing)}; "
+            "'archsmith train' writes one"
+        )
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except Exception as error:
+        raise CheckpointError(f"{folder / WEIGHTS}: damaged: {error}") from None
+    return TrainedModel(
+        folder=folder,
+        architecture=load_json(Architecture, folder / ARCHITECTURE),
+        tokenizer=Tokenizer.from_file(folder / TOKENIZER),
+        weights=weights,
+        record=load_json(TrainingRecord, folder / RECORD),
+    )

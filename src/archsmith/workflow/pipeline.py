@@ -1,0 +1,585 @@
+"""The whole job in phases, each of which finds what an earlier start left and goes on from there.
+
+    prepare ─► suggest ─► calibrate ─► search ─► select ─► train ─► hand over ─► compare ─► report
+
+Everything a phase decides is a note in the store before the next one begins; the report is made
+from the store alone.
+"""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from archsmith.architecture.tree import Architecture
+from archsmith.budget import Budget, divide
+from archsmith.config import validate
+from archsmith.data.completion import prompts
+from archsmith.data.corpus import Split
+from archsmith.data.ngram import NGramModel
+from archsmith.data.protocol import ScoringProtocol
+from archsmith.data.storage import make_folder
+from archsmith.data.token_file import TokenFile
+from archsmith.data.verbatim import build_index
+from archsmith.device.environment import environment, num_usable_cores
+from archsmith.errors import EvaluationError, StoreError
+from archsmith.evaluators.base import Progress
+from archsmith.halving import Halving, plan_rungs
+from archsmith.runtime.events import Event
+from archsmith.space.feasible import sample_feasible
+from archsmith.store.records import JobKind, JobState, TrialRecord
+from archsmith.store.store import Store, connect
+from archsmith.store.urls import resolve_storage
+from archsmith.study import Study, create_study
+from archsmith.train.recipe import Recipe
+from archsmith.trial import ArmResult, Rung
+from archsmith.workflow.arms import ArmTask
+from archsmith.workflow.calibration import NUM_RUNS, Calibration, calibrate
+from archsmith.workflow.floors import measure_floors
+from archsmith.workflow.handover import Handover, Yardstick, hand_over
+from archsmith.workflow.model_folder import TrainedModel
+from archsmith.workflow.search_config import SearchConfig
+from archsmith.workflow.selection import Finalist, choose_finalists, select
+from archsmith.workflow.suggestion import Suggestion, measure_speed, suggest
+from archsmith.workflow.throughput import training_tokens_per_second
+from archsmith.workflow.training import train_model
+from archsmith.workflow.workspace import Workspace
+
+WINNER = "search winner"
+# Held-out text scored at a rung: at 128 KiB a model of a few million parameters takes seconds, and
+# the standard error over text is about a third of that between neighbouring candidates.
+RUNG_SCORE_BYTES = 1 << 17
+# No rung ends before so many updates, nor before twice the warm-up.
+LEAST_UPDATES = 200
+_CORPUS_SAMPLE_BYTES = 2_000_000
+# Finalists are cooled down where a cooldown of a fifth of their trunks fits in the search's share.
+_COOLED_FROM_SECONDS = 300.0
+
+
+class Watcher:
+    """Who watches a job; every method may be overridden, none has to be."""
+
+    def phase(self, name: str, seconds: float | None) -> None:
+        """A phase begins, with the time set aside for it."""
+
+    def progress(self, what: str, fraction: float) -> None:
+        """Preparation or export goes on."""
+
+    def event(self, event: Event) -> None:
+        """Something happened in the search."""
+
+    def training(self, name: str, progress: Progress) -> None:
+        """An arm's training goes on."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line."""
+
+
+class Pipeline:
+    """One search from its file to its report.
+
+    Attributes:
+        config, root: the search file and the folder its paths start from.
+        budget: seconds per phase, or None where only trials and bytes end the job.
+    """
+
+    def __init__(
+        self,
+        config: SearchConfig,
+        *,
+        root: Path,
+        watcher: Watcher | None = None,
+        command: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.config = config
+        self.root = root
+        self.watcher = watcher or Watcher()
+        self.workspace = Workspace(config, root=root, report=self.watcher.progress)
+        self.budget: Budget | None = (
+            divide(
+                config.timeout,
+                calibrate=config.plan.calibrate,
+                search_share=config.plan.search_share,
+            )
+            if config.timeout is not None
+            else None
+        )
+        self._clock = clock
+        self._command = command
+        self._notes: dict[str, Any] = {}
+
+    @cached_property
+    def store(self) -> Store:
+        """The study's database, made if it is missing."""
+        make_folder(self.workspace.output_dir)
+        return connect(resolve_storage(self.config.storage, self.root), create=True)
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.config.study_name
+
+    @property
+    def threads(self) -> int:
+        """Threads for the one training that is left at the end."""
+        return num_usable_cores()
+
+    @property
+    def finished(self) -> bool:
+        """Whether an earlier start came to the end."""
+        return bool(self._stored_note("arms"))
+
+    # phases
+
+    def prepare(self) -> None:
+        """Corpus, tokenizer and bytes per token."""
+        self.begin("prepare corpus and tokenizer")
+        self._notes["corpus"] = self.workspace.corpus.report.model_dump(mode="json")
+        self._notes["environment"] = environment().model_dump(mode="json")
+        assert self.workspace.vocabularies
+
+    def suggestion(self) -> Suggestion:
+        """What the search starts from; noted once, so that a second start has the same."""
+        stored = self._stored_note("suggestion")
+        if stored:
+            return validate(Suggestion, stored, source="the stored suggestion")
+        self.begin("suggest")
+        found = make_suggestion(
+            self.workspace,
+            recipe=self.config.training,
+            seconds=None if self.budget is None else self.budget.training_seconds,
+            train_bytes=self.config.plan.train_bytes,
+            num_threads=1,
+        )
+        self._notes["suggestion"] = found.model_dump(mode="json")
+        return found
+
+    def study(self, suggestion: Suggestion) -> Study:
+        """The study, made or continued."""
+        rungs = self._rungs(suggestion)
+        needs_latency = any(
+            metric == "decode_ms_per_token"
+            for metric in (*self.config.objectives, *(limit.metric for limit in self.config.limits))
+        )
+        start = tuple(dict.fromkeys(row.architecture for row in suggestion.rows))
+        study = create_study(
+            study_name=self.name,
+            storage=self.store,
+            space=self.workspace.space,
+            strategy=self.config.strategy,
+            objectives=self.config.objectives,
+            static_metrics=self.workspace.static_metrics,
+            limits=self.config.limits,
+            rungs=rungs,
+            halving=Halving(eta=max(2, round(self.config.plan.reduction_factor))),
+            seed=self.config.seed,
+            start=start,
+            measure=measure_latency if needs_latency else None,
+            load_if_exists=True,
+            checkpoint_dir=self.workspace.output_dir / "checkpoints" / self.name,
+            settings=self.config.model_dump(mode="json"),
+        )
+        for key, value in self._notes.items():
+            self.store.put_note(self.name, key, value)
+        self._notes.clear()
+        self.store.put_note(self.name, "command", self._command)
+        self.store.put_note(
+            self.name, "verdict", {"primary_baseline": "parameter maximizer", "margin": 0.005}
+        )
+        if self.budget is not None:
+            self.store.put_note(self.name, "plan", dict(self.budget.lines()))
+        return study
+
+    def calibrated_recipe(self, suggestion: Suggestion) -> Recipe:
+        """The recipe with calibrated rates where the budget has time for that."""
+        stored = self._stored_note("calibration")
+        if not stored and (self.budget is None or self.budget.calibration_seconds == 0.0):
+            return self.config.training
+        if not stored:
+            assert self.budget is not None
+            stored = self._calibrate(suggestion, self.budget.calibration_seconds)
+        found = validate(Calibration, stored, source="the stored calibration")
+        return self.config.training.model_copy(update=found.recipe_changes())
+
+    def search(self, study: Study, recipe: Recipe) -> None:
+        """Propose, reject, train, promote, until trials or time are up."""
+        self.begin("search", None if self.budget is None else self.budget.search_seconds)
+        left = None
+        if self.budget is not None:
+            left = self.budget.search_seconds * self._share_of_search() - self._spent("search")
+            if left <= 0:
+                return
+        started = self._clock()
+        try:
+            study.optimize(
+                self.evaluator(recipe),
+                n_trials=self.config.n_trials,
+                timeout=left,
+                n_jobs=self.config.n_jobs,
+                on_event=self.watcher.event,
+            )
+        finally:
+            self._spend("search", self._clock() - started)
+
+    def select(self, study: Study) -> Finalist:
+        """Finalists on the selection split; the winner of the search."""
+        stored = self._stored_note("finalists")
+        if stored:
+            return validate(Finalist, stored[0], source="the stored finalists")
+        self.begin("select among the finalists")
+        started = self._clock()
+        trials = study.trials
+        seconds = self._horizon_seconds(trials)
+        chosen = choose_finalists(trials, count=self.config.plan.finalists, seconds=seconds)
+        if not chosen:
+            raise EvaluationError(
+                "no candidate finished its first rung; give the search more time, "
+                "or see 'archsmith status' for what failed"
+            )
+        cool = self.budget is None or self.budget.search_seconds >= _COOLED_FROM_SECONDS
+
+        def weights_of(trial: TrialRecord) -> tuple[Path, bool]:
+            last = last_rung(trial)
+            if not cool:
+                return study.checkpoint_root / last.checkpoint_out, False
+            done = study.extend(
+                trial,
+                train_bytes=last.train_bytes,
+                options={"cooldown": True},
+                on_event=self.watcher.event,
+                threads=1,
+            )
+            return study.checkpoint_root / str(done.details["weights"]), True
+
+        found = select(
+            chosen,
+            weights_of=weights_of,
+            tokens_for=lambda size: self.workspace.tokens(Split.SELECTION, size),
+            protocol=self.rung_protocol,
+            seconds=seconds,
+            trials=trials,
+        )
+        self.store.put_note(self.name, "finalists", [one.model_dump(mode="json") for one in found])
+        self._spend("select", self._clock() - started)
+        return found[0]
+
+    def train(
+        self,
+        study: Study,
+        winner: Finalist,
+        recipe: Recipe,
+        *,
+        max_seconds: float | None = None,
+        num_threads: int | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> TrainedModel:
+        """Extend the winner's trunk over the time left, cool it down."""
+        trial = next(one for one in study.trials if one.number == winner.trial)
+        train_bytes = None
+        if max_seconds is None and self.budget is not None:
+            max_seconds = self.budget.training_seconds
+        if max_seconds is None:
+            train_bytes = self.config.plan.train_bytes
+        self.begin("final training", max_seconds)
+        started = self._clock()
+        try:
+            return self._train_arm(
+                WINNER,
+                trial.architecture,
+                recipe=recipe,
+                output_dir=self.workspace.output_dir / "winner" / f"trial-{trial.number}",
+                max_seconds=max_seconds,
+                train_bytes=train_bytes,
+                checkpoint=study.checkpoint_root / last_rung(trial).checkpoint_out,
+                num_threads=num_threads or self.threads,
+                should_stop=should_stop,
+            )
+        finally:
+            self._spend("final training", self._clock() - started)
+
+    def hand_over(
+        self, model: TrainedModel, *, name: str = WINNER, kind: str = "search", trial: int | None
+    ) -> Handover:
+        """Write the files, prove them, score them."""
+        self.begin(f"export and check: {name}")
+        started = self._clock()
+        done = hand_over(
+            model,
+            name=name,
+            kind=kind,
+            output_dir=self.model_dir(name),
+            yardstick=self.yardstick,
+            trial=trial,
+            metadata={"study": self.name, "corpus_hash": self.workspace.corpus.hash},
+            report=self.watcher.progress,
+        )
+        self._spend("export", self._clock() - started)
+        return done
+
+    def model_dir(self, name: str = WINNER) -> Path:
+        """Where an arm's exported files lie."""
+        return self.workspace.output_dir / "models" / folder_name(name)
+
+    def floors(self) -> list[ArmResult]:
+        """The n-gram model and xz on the same text."""
+        self.begin("n-gram model and xz")
+        started = self._clock()
+        found = measure_floors(self.workspace.corpus, Split.TEST, self.config.protocol)
+        self._spend("floors", self._clock() - started)
+        return found
+
+    def record_arms(self, arms: list[ArmResult]) -> None:
+        """Keep the final comparison; the report is made from it."""
+        self.store.put_note(self.name, "arms", [arm.model_dump(mode="json") for arm in arms])
+        self.store.put_note(self.name, "phase", "done")
+
+    def run(self, *, should_stop: Callable[[], bool] = lambda: False) -> list[ArmResult]:
+        """All phases; returns the rows of the comparison."""
+        self.prepare()
+        suggestion = self.suggestion()
+        study = self.study(suggestion)
+        recipe = self.calibrated_recipe(suggestion)
+        self.search(study, recipe)
+        winner = self.select(study)
+        model = self.train(study, winner, recipe, should_stop=should_stop)
+        done = self.hand_over(model, trial=winner.trial)
+        arms = [done.arm, *self.floors()]
+        self.record_arms(arms)
+        return arms
+
+    # parts
+
+    def evaluator(self, recipe: Recipe) -> Any:
+        """What every candidate is trained and scored by."""
+        from archsmith.evaluators.trunk_training import TrunkTraining
+
+        assert self.workspace.tokenizer
+        return TrunkTraining(
+            corpus=self.workspace.corpus.directory,
+            tokenizer=self.workspace.tokenizer_path,
+            token_files=self.workspace.tokens_dir,
+            recipe=recipe,
+            protocol=self.rung_protocol,
+        )
+
+    @cached_property
+    def yardstick(self) -> Yardstick:
+        """What every arm is measured with: the sealed test split, opened here for the first time.
+
+        Its opening is noted with the time.
+        """
+        opened = self._stored_note("test_opened") or []
+        self.store.put_note(self.name, "test_opened", [*opened, time.time()])
+        corpus = self.workspace.corpus
+        return Yardstick(
+            protocol=self.config.protocol,
+            tokens_for=self.test_tokens,
+            prompts=prompts(corpus, Split.TEST, count=24, seed=self.config.seed),
+            verbatim=build_index(corpus),
+        )
+
+    def test_tokens(self, vocab_size: int) -> TokenFile:
+        """The sealed test split in a vocabulary."""
+        return self.workspace.tokens(Split.TEST, vocab_size)
+
+    def arm_dir(self, name: str) -> Path:
+        """Where a baseline's model folder lies."""
+        return self.workspace.output_dir / "arms" / folder_name(name)
+
+    def arm_task(
+        self,
+        name: str,
+        architecture: Architecture,
+        *,
+        recipe: Recipe,
+        max_seconds: float | None = None,
+        train_bytes: int | None = None,
+        num_threads: int = 1,
+    ) -> ArmTask:
+        """A baseline to be trained in a process of its own."""
+        assert self.workspace.tokenizer
+        return ArmTask(
+            name=name,
+            architecture=architecture,
+            corpus=self.workspace.corpus.directory,
+            tokenizer=self.workspace.tokenizer_path,
+            tokens_dir=self.workspace.tokens_dir,
+            recipe=recipe,
+            protocol=self.rung_protocol,
+            output_dir=self.arm_dir(name),
+            max_seconds=max_seconds,
+            train_bytes=train_bytes,
+            seed=self.config.seed,
+            num_threads=num_threads,
+        )
+
+    @property
+    def rung_protocol(self) -> ScoringProtocol:
+        """How readings along the way are scored: the study's protocol on fewer bytes."""
+        bound = self.config.protocol.max_bytes or RUNG_SCORE_BYTES
+        return self.config.protocol.model_copy(update={"max_bytes": min(bound, RUNG_SCORE_BYTES)})
+
+    def _train_arm(
+        self, name: str, architecture: Architecture, *, recipe: Recipe, **options: Any
+    ) -> TrainedModel:
+        size = architecture.vocab_size
+        return train_model(
+            architecture,
+            train_tokens=self.workspace.tokens(Split.TRAIN, size),
+            validation_tokens=self.workspace.tokens(Split.SEARCH, size),
+            tokenizer=self.workspace.tokenizer_for(size),
+            recipe=recipe,
+            protocol=self.rung_protocol,
+            seed=self.config.seed,
+            on_progress=lambda progress: self.watcher.training(name, progress),
+            **options,
+        )
+
+    def _calibrate(self, suggestion: Suggestion, seconds: float) -> dict[str, Any]:
+        self.begin("calibrate the learning rate", seconds)
+        started = self._clock()
+        jobs = self.config.n_jobs
+        # runs come in two rounds: three rates, then two; each ends with a cooldown
+        rounds = -(-3 // jobs) + -(-(NUM_RUNS - 3) // jobs)
+        each = seconds / rounds / (1.0 + self.config.training.cooldown_fraction)
+        architecture = suggestion.architecture
+        tokens = each * suggestion.flops_per_second / 3.0 / architecture.flops_per_token()
+        train_bytes = tokens * self.workspace.bytes_per_token[architecture.vocab_size]
+        found = calibrate(
+            self.evaluator(self.config.training),
+            architecture,
+            train_bytes=max(round(train_bytes), 1),
+            n_jobs=jobs,
+            num_threads=max(1, num_usable_cores() // jobs),
+            seed=self.config.seed,
+            on_run=lambda run: self.watcher.note(
+                f"learning rate {run.learning_rate:g} (embeddings "
+                f"{run.embedding_learning_rate:g}): {run.bits_per_byte or 'diverged'}"
+            ),
+        )
+        data = found.model_dump(mode="json")
+        self.store.put_note(self.name, "calibration", data)
+        self._spend("calibration", self._clock() - started)
+        return data
+
+    def _rungs(self, suggestion: Suggestion) -> tuple[Rung, ...]:
+        """The ladder; a continued study keeps the one it was started with."""
+        if self._exists():
+            return tuple(Rung.model_validate(r) for r in self.store.study(self.name).spec["rungs"])
+        return plan_ladder(self.config, suggestion, self.workspace.bytes_per_token)
+
+    def _horizon_seconds(self, trials: list[TrialRecord]) -> float:
+        """Training seconds of the final model on one of its threads."""
+        if self.budget is not None:
+            return self.budget.training_seconds
+        plan = self.config.plan.train_bytes
+        assert plan is not None
+        speeds = [
+            job.train_bytes / job.metrics["train_seconds"]
+            for trial in trials
+            for job in trial.jobs
+            if job.kind is JobKind.RUNG and job.metrics.get("train_seconds")
+        ]
+        return plan / (sum(speeds) / len(speeds)) if speeds else 1.0
+
+    def _share_of_search(self) -> float:
+        """Of the search's time, what is left for trials beside the finalists."""
+        assert self.budget is not None
+        return 0.85 if self.budget.search_seconds >= _COOLED_FROM_SECONDS else 0.95
+
+    def begin(self, phase: str, seconds: float | None = None) -> None:
+        """Tell the watcher and the store what happens now."""
+        self.watcher.phase(phase, seconds)
+        if self._exists():
+            self.store.put_note(self.name, "phase", phase)
+
+    def _exists(self) -> bool:
+        try:
+            self.store.study(self.name)
+        except StoreError:
+            return False
+        return True
+
+    def _stored_note(self, key: str) -> Any:
+        if key in self._notes:
+            return self._notes[key]
+        return self.store.notes(self.name).get(key) if self._exists() else None
+
+    def _spent(self, phase: str) -> float:
+        return sum(one.seconds for one in self.store.ledger(self.name) if one.phase == phase)
+
+    def _spend(self, phase: str, seconds: float) -> None:
+        self.store.spend(self.name, phase, seconds=seconds)
+
+
+def plan_ladder(
+    config: SearchConfig, suggestion: Suggestion, bytes_per_token: Mapping[int, float]
+) -> tuple[Rung, ...]:
+    """The rungs: shares of the text the suggestion can be trained on in the time there is."""
+    recipe, architecture = config.training, suggestion.architecture
+    context = architecture.max_position_embeddings
+    batch_bytes = recipe.batch_size(context) * context * bytes_per_token[architecture.vocab_size]
+    return tuple(
+        plan_rungs(
+            config.plan.rungs,
+            plan_bytes=config.plan.train_bytes or suggestion.rows[0].train_bytes,
+            min_bytes=round(max(2 * recipe.warmup_steps, LEAST_UPDATES) * batch_bytes),
+        )
+    )
+
+
+def folder_name(name: str) -> str:
+    """An arm's name as a folder: letters, digits and dashes."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
+
+
+def last_rung(trial: TrialRecord) -> Any:
+    """The job of the highest rung a trial finished."""
+    done = [j for j in trial.jobs if j.kind is JobKind.RUNG and j.state is JobState.DONE]
+    return max(done, key=lambda job: job.rung)
+
+
+def measure_latency(architecture: Architecture) -> dict[str, float]:
+    """Milliseconds per token in llama.cpp with random weights, half the context filled."""
+    from archsmith.export.latency import decode_ms_per_token
+
+    timing = decode_ms_per_token([architecture])[0]
+    return {"decode_ms_per_token": timing.median_ms}
+
+
+def make_suggestion(
+    workspace: Workspace,
+    *,
+    recipe: Recipe,
+    seconds: float | None,
+    train_bytes: int | None,
+    num_threads: int,
+) -> Suggestion:
+    """Measure the corpus and this machine for a moment, then ask the prior."""
+    corpus = workspace.corpus
+    difficulty = (
+        NGramModel.fit(corpus, order=6, max_bytes=_CORPUS_SAMPLE_BYTES)
+        .score(corpus, Split.SEARCH, ScoringProtocol(max_bytes=RUNG_SCORE_BYTES))
+        .bits_per_byte
+    )
+    problem = workspace.problem()
+    middle = sample_feasible(problem, problem.rng(0))
+    speed = measure_speed(
+        middle,
+        tokens_per_second=lambda architecture: training_tokens_per_second(
+            architecture, recipe=recipe, num_threads=num_threads
+        ),
+        threads=num_threads,
+    )
+    return suggest(
+        problem,
+        bytes_per_token=workspace.bytes_per_token,
+        corpus_bits_per_byte=difficulty,
+        speed=speed,
+        corpus_train_bytes=corpus.split_bytes(Split.TRAIN),
+        seconds=None if train_bytes is not None else seconds,
+        train_bytes=train_bytes,
+    )

@@ -1,0 +1,134 @@
+"""The search file, `search.toml`: one typed section per part, mistyped keys refused."""
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, PositiveInt, field_validator, model_validator
+
+from archsmith.config import Spec, of_kind, read_toml, validate
+from archsmith.data.corpus import CorpusConfig
+from archsmith.data.protocol import ScoringProtocol
+from archsmith.space.presets import SpaceConfig
+from archsmith.strategies.base import Strategy
+from archsmith.strategies.regularized_evolution import RegularizedEvolution
+from archsmith.train.recipe import Recipe
+from archsmith.trial import Limit, known_metric
+from archsmith.units import parse_bytes, parse_seconds
+
+
+class TokenizerConfig(Spec):
+    """[tokenizer]: a byte-level BPE trained on the corpus, or an existing `tokenizer.json`.
+
+    The vocabulary is searched: it is trained once, at `trained_size` entries or the largest of
+    `vocab_sizes`, and those offered are its first merges. With `file`, it is that file's.
+    """
+
+    vocab_sizes: tuple[PositiveInt, ...] = (512, 1024, 2048, 4096, 8192)
+    trained_size: PositiveInt | None = None
+    pre_tokenizer: Literal["gpt-2", "llama-bpe", "qwen2"] = "gpt-2"
+    file: str | None = None
+
+    @field_validator("vocab_sizes")
+    @classmethod
+    def _sorted(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if not sizes:
+            raise ValueError("at least one vocabulary size is needed")
+        if min(sizes) < 288:
+            raise ValueError(
+                f"a byte-level vocabulary needs 256 bytes, a document token and some merges: "
+                f"at least 288, got {min(sizes)}"
+            )
+        return tuple(sorted(set(sizes)))
+
+    @property
+    def largest(self) -> int:
+        """Entries to train."""
+        return max(self.trained_size or 0, *self.vocab_sizes)
+
+
+class PlanConfig(Spec):
+    """[plan]: what is trained, and for how long.
+
+    `train_bytes` (text the winner is trained on) follows from the time left for training where it
+    is not given. `rungs` are shares of it at which candidates are compared; those that end before
+    twice the warm-up and 200 updates are dropped. `context_bytes` is the text one window covers;
+    every vocabulary gets the context in tokens that holds it.
+    """
+
+    train_bytes: int | None = None
+    context_bytes: PositiveInt = 1024
+    rungs: tuple[float, ...] = (0.03, 0.1, 0.3)
+    reduction_factor: float = Field(default=3.0, gt=1.0)
+    search_share: float = Field(default=0.25, gt=0.0, le=0.9)
+    finalists: PositiveInt = 3
+    calibrate: bool = True
+
+    @field_validator("train_bytes", "context_bytes", mode="before")
+    @classmethod
+    def _bytes(cls, value: Any) -> Any:
+        return parse_bytes(value) if isinstance(value, str) else value
+
+    @field_validator("rungs")
+    @classmethod
+    def _rungs(cls, rungs: tuple[float, ...]) -> tuple[float, ...]:
+        if (
+            not rungs
+            or any(not 0.0 < rung <= 1.0 for rung in rungs)
+            or list(rungs) != sorted(set(rungs))
+        ):
+            raise ValueError(f"must rise from above 0 to at most 1, got {list(rungs)}")
+        return rungs
+
+
+class SearchConfig(Spec):
+    """A whole search, as written in `search.toml`."""
+
+    study_name: str = Field(pattern=r"^[A-Za-z0-9_.\-]{1,100}$")
+    storage: str = "sqlite:///archsmith.db"
+    output_dir: str = "archsmith-output"
+    seed: int = 0
+    objectives: tuple[str, ...] = ("bits_per_byte",)
+    limits: tuple[Limit, ...] = ()
+    timeout: float | None = None
+    n_trials: PositiveInt | None = None
+    n_jobs: PositiveInt = 1
+    corpus: CorpusConfig
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    space: SpaceConfig = SpaceConfig()
+    strategy: of_kind(Strategy, "strategies") = RegularizedEvolution(  # type: ignore[valid-type]
+        population_size=16, sample_size=6
+    )
+    training: Recipe = Recipe()
+    plan: PlanConfig = PlanConfig()
+    protocol: ScoringProtocol = ScoringProtocol()
+
+    @field_validator("objectives")
+    @classmethod
+    def _objectives(cls, objectives: tuple[str, ...]) -> tuple[str, ...]:
+        if not objectives:
+            raise ValueError("at least one objective is needed, such as 'bits_per_byte'")
+        return tuple(known_metric(name) for name in objectives)
+
+    @field_validator("timeout", mode="before")
+    @classmethod
+    def _seconds(cls, value: Any) -> Any:
+        return parse_seconds(value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.timeout is None and self.n_trials is None:
+            raise ValueError('a search needs an end: set timeout = "8h", n_trials = 200, or both')
+        if self.timeout is None and self.plan.train_bytes is None:
+            raise ValueError("without a timeout, plan.train_bytes says how long to train")
+        return self
+
+
+def load_search_config(path: Path, **overrides: Any) -> tuple[SearchConfig, Path]:
+    """Read a search file; `overrides` replace top-level keys where they are not None.
+
+    Returns the config and the folder its relative paths start from. Raises ConfigError.
+    """
+    data = read_toml(path)
+    data.update({key: value for key, value in overrides.items() if value is not None})
+    config = validate(SearchConfig, data, source=str(path))
+    return config, path.resolve().parent

@@ -1,0 +1,140 @@
+"""Choose the winner among the finalists, on text the search has not seen, for the user's horizon.
+
+Each finalist's trunk is cooled down where the time allows, put through its file's quantization, and
+scored on the selection-validation split. Its score at the declared training time is predicted from
+its own curve and the shared slope. The suggestion the search began with is always a finalist, so
+the search never returns a model that validated worse than it.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from archsmith.architecture.tree import Architecture
+from archsmith.config import Spec
+from archsmith.data.protocol import ScoringProtocol
+from archsmith.data.token_file import TokenFile
+from archsmith.store.records import JobKind, JobState, TrialRecord
+from archsmith.workflow.horizon import Reading, predict, shared_slope
+
+
+class Finalist(Spec):
+    """A candidate at the end of the search.
+
+    Attributes:
+        selection_bits_per_byte: of the quantized weights, on the selection split.
+        predicted_bits_per_byte: the same at the end of the final training.
+        cooled: whether the trunk was cooled down before it was scored.
+    """
+
+    trial: int
+    rung: int
+    train_seconds: float
+    search_bits_per_byte: float
+    selection_bits_per_byte: float
+    predicted_bits_per_byte: float
+    half_width: float
+    cooled: bool
+
+
+def readings(trial: TrialRecord) -> list[Reading]:
+    """The held-out readings of a trial's trunk, one for each rung it finished."""
+    found, seconds = [], 0.0
+    for job in sorted(trial.jobs, key=lambda job: job.rung):
+        if job.kind is not JobKind.RUNG or job.state is not JobState.DONE:
+            continue
+        seconds = job.metrics.get("train_seconds", seconds)
+        if "bits_per_byte" in job.metrics:
+            found.append(Reading(seconds, job.train_bytes, job.metrics["bits_per_byte"]))
+    return found
+
+
+def choose_finalists(
+    trials: Sequence[TrialRecord],
+    *,
+    count: int,
+    seconds: float,
+    always: Sequence[int] = (0,),
+) -> list[TrialRecord]:
+    """The `count` trials with the lowest predicted bits per byte, and those named in `always`."""
+    known = {trial.number: readings(trial) for trial in trials}
+    slope = shared_slope(list(known.values()))
+    usable = [trial for trial in trials if known[trial.number]]
+    predicted = {
+        trial.number: predict(
+            known[trial.number], seconds=seconds, shared_slope=slope
+        ).bits_per_byte
+        for trial in usable
+    }
+    ordered = sorted(usable, key=lambda trial: (predicted[trial.number], trial.number))
+    chosen = ordered[:count]
+    chosen += [trial for trial in usable if trial.number in always and trial not in chosen]
+    return chosen
+
+
+def score_weights(
+    architecture: Architecture,
+    weights: dict[str, np.ndarray],
+    tokens: TokenFile,
+    protocol: ScoringProtocol,
+) -> float:
+    """Bits per byte of the weights after the losses of the file's quantization."""
+    from archsmith.export.roundtrip import quantize_dequantize
+    from archsmith.model.transformer import build, load_numpy
+    from archsmith.train.scoring import score_model
+
+    model = build(architecture, seed=None)
+    load_numpy(model, quantize_dequantize(weights, architecture))
+    return score_model(model, tokens, protocol).bits_per_byte
+
+
+def trunk_weights(checkpoint: Path) -> dict[str, np.ndarray]:
+    """The float32 weights of a trunk's checkpoint by canonical name."""
+    from archsmith.model.transformer import to_numpy
+    from archsmith.train.trunk import load_model
+
+    return to_numpy(load_model(checkpoint))
+
+
+def select(
+    finalists: Sequence[TrialRecord],
+    *,
+    weights_of: Callable[[TrialRecord], tuple[Path, bool]],
+    tokens_for: Callable[[int], TokenFile],
+    protocol: ScoringProtocol,
+    seconds: float,
+    trials: Sequence[TrialRecord],
+) -> list[Finalist]:
+    """Score every finalist; the first of the returned ones is the winner.
+
+    Args:
+        weights_of: path of a finalist's cooled weights (True) or of its trunk (False).
+        seconds: the horizon, in training seconds.
+        trials: all trials, for the shared slope.
+    """
+    slope = shared_slope([readings(trial) for trial in trials])
+    found = []
+    for trial in finalists:
+        path, cooled = weights_of(trial)
+        weights = load_file(path) if cooled else trunk_weights(path)
+        selection = score_weights(
+            trial.architecture, weights, tokens_for(trial.architecture.vocab_size), protocol
+        )
+        curve = readings(trial)
+        ahead = predict(curve, seconds=seconds, shared_slope=slope)
+        last = max(curve)
+        found.append(
+            Finalist(
+                trial=trial.number,
+                rung=trial.rung,
+                train_seconds=last.seconds,
+                search_bits_per_byte=last.bits_per_byte,
+                selection_bits_per_byte=selection,
+                predicted_bits_per_byte=selection + ahead.bits_per_byte - last.bits_per_byte,
+                half_width=ahead.half_width,
+                cooled=cooled,
+            )
+        )
+    return sorted(found, key=lambda one: (one.predicted_bits_per_byte, one.trial))
