@@ -3,7 +3,7 @@
 import math
 import random
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from archsmith.errors import InfeasibleError
@@ -50,7 +50,7 @@ def first_new(
     new feasible point left, a known one is proposed again and the note says so.
     Raises InfeasibleError where there is none at all.
     """
-    known = {observation.architecture for observation in history}
+    known = dict.fromkeys(observation.architecture for observation in history)
     for point in problem.start:
         if point not in known and problem.feasible(point):
             return Proposal(architecture=point, strategy=strategy, note="start point")
@@ -139,10 +139,10 @@ def _is_small(problem: Problem) -> bool:
     return problem.space.log10_size() <= math.log10(_ENUMERABLE)
 
 
-def _search_unknown(problem: Problem, known: set[Any]) -> Any | None:
+def _search_unknown(problem: Problem, known: Iterable[Any]) -> Any | None:
     """A feasible point outside `known`, the nearest to it by neighbours; None if there is none."""
-    queue = deque(known)
-    reached = set(known)
+    queue = deque(known)  # in the order of the history: sets differ between processes
+    reached = set(queue)
     while queue:
         for point in problem.space.neighbours(queue.popleft()):
             if point in reached:

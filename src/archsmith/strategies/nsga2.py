@@ -69,7 +69,7 @@ def survive(trials: Sequence[Finished], population_size: int) -> list[_Survivor]
     rank = 0
     for group in _groups(trials):
         values = np.array([trial.values for trial in group])
-        for front in NonDominatedSorting().do(values):
+        for front in _fronts(values):
             distances = np.nan_to_num(calc_crowding_distance(values[front]), posinf=1e30)
             members = [
                 _Survivor(group[index], rank, float(distance))
@@ -81,6 +81,13 @@ def survive(trials: Sequence[Finished], population_size: int) -> list[_Survivor]
             if len(survivors) >= population_size:
                 return survivors
     return survivors
+
+
+def _fronts(values: np.ndarray) -> list[np.ndarray]:
+    """Indices of each front; with one objective every trial is a front of its own. [n, k]"""
+    if values.shape[1] == 1:
+        return [np.array([index]) for index in np.argsort(values[:, 0], kind="stable")]
+    return NonDominatedSorting().do(values)
 
 
 def _groups(trials: Sequence[Finished]) -> list[list[Finished]]:

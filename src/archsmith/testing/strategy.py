@@ -26,7 +26,7 @@ class StrategyContract:
 
     Attributes:
         beats_random: whether the strategy learns: the mean of its best loss over seeds must be
-            below random search's after 120 trials.
+            below random search's after 100 trials.
         milliseconds: a proposal may take at 1,000 finished trials, once warmed up.
     """
 
@@ -157,13 +157,13 @@ class StrategyContract:
     def test_it_beats_random_search_where_it_learns(self, strategy: Strategy) -> None:
         if not self.beats_random:
             pytest.skip("the strategy does not claim to learn")
-        own = fmean(_best(strategy, seed) for seed in range(6))
-        others = fmean(_best(registry.find("strategies", "random")(), seed) for seed in range(6))
+        own = fmean(_best(strategy, seed) for seed in range(5))
+        others = fmean(_best(registry.find("strategies", "random")(), seed) for seed in range(5))
         assert own < others
 
 
 def _best(strategy: Strategy, seed: int) -> float:
-    history = run_search(strategy, toy_problem(seed=seed), 120)
+    history = run_search(strategy, toy_problem(seed=seed), 100)
     return min(observation.metrics["bits_per_byte"] for observation in history)
 
 

@@ -1,0 +1,40 @@
+"""Proposals do not depend on the process: hashes of text differ between two, orders must not."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from archsmith import registry
+
+_SCRIPT = """
+import sys
+from archsmith import registry
+from archsmith.space import presets
+from archsmith.testing.toy import run_search, toy_problem
+
+space = presets.tiny(hidden_sizes=(32, 64), depths=(1, 2), quantizations=("Q8_0",),
+                     intermediate_ratios=(2.0,), heads_per_kv_head=(1,))
+for name in registry.names("strategies"):
+    wide = run_search(registry.find("strategies", name)(), toy_problem(), 30)
+    narrow = run_search(registry.find("strategies", name)(), toy_problem(space=space), 60)
+    print(name, [o.architecture.hash for o in (*wide, *narrow)])
+"""
+
+
+def test_two_processes_propose_the_same():
+    outputs = []
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", _SCRIPT],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            pytest.fail(done.stderr)
+        outputs.append(done.stdout)
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0].splitlines()) == len(registry.names("strategies"))
