@@ -65,7 +65,9 @@ class _Decoder(nn.Module):
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        self.embed_tokens = nn.Embedding(architecture.vocab_size, architecture.hidden_size)
+        shape = (architecture.vocab_size, architecture.hidden_size)
+        # given weights: drawing them on the meta device would import torch's compiler, seconds
+        self.embed_tokens = nn.Embedding(*shape, _weight=torch.empty(shape))
         self.layers = nn.ModuleList(
             DecoderLayer(layer, architecture.hidden_size) for layer in architecture.layers
         )

@@ -27,8 +27,8 @@ from archsmith.device.environment import environment, num_usable_cores
 from archsmith.errors import EvaluationError, StoreError
 from archsmith.evaluators.base import Progress
 from archsmith.halving import Halving, plan_rungs
+from archsmith.presets import scaled_llama
 from archsmith.runtime.events import Event
-from archsmith.space.feasible import sample_feasible
 from archsmith.store.records import JobKind, JobState, TrialRecord
 from archsmith.store.store import Store, connect
 from archsmith.store.urls import resolve_storage
@@ -566,9 +566,9 @@ def make_suggestion(
         .bits_per_byte
     )
     problem = workspace.problem()
-    middle = sample_feasible(problem, problem.rng(0))
+    reference = _reference_architecture()
     speed = measure_speed(
-        middle,
+        reference,
         tokens_per_second=lambda architecture: training_tokens_per_second(
             architecture, recipe=recipe, num_threads=num_threads
         ),
@@ -583,3 +583,11 @@ def make_suggestion(
         seconds=None if train_bytes is not None else seconds,
         train_bytes=train_bytes,
     )
+
+
+def _reference_architecture() -> Architecture:
+    """What training speed is measured on: 1.3M parameters, an update takes a fraction of a second.
+
+    Larger networks reach more FLOPs per second, so times predicted for them are on the long side.
+    """
+    return scaled_llama(160, vocab_size=1024, context_tokens=256, quantization="Q8_0")
