@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from archsmith.config import Spec
-from archsmith.errors import CheckpointError, DivergedError, InfeasibleError
+from archsmith.errors import CheckpointError, ConfigError, DivergedError, InfeasibleError
 from archsmith.evaluators.base import Evaluator, Progress, Request, Result
 from archsmith.store.store import connect
 from archsmith.strategies.base import Strategy
@@ -127,6 +127,9 @@ class Toy(Evaluator):
 
     def evaluate(self, request: Request) -> Result:
         point = request.architecture
+        unknown = set(request.options) - {"steps", "cooldown"}
+        if unknown:
+            raise ConfigError(f"options: unknown {sorted(unknown)}")
         begun = self._begin(request)
         trouble = self.trouble.get(str(point.x), "")
         total = STEPS * (request.rung.index + 1) if request.rung else STEPS

@@ -166,6 +166,16 @@ def test_failures_are_recorded_and_the_search_goes_on(tmp_path: Path) -> None:
     assert [trial.state for trial in trials[3:]] == [TrialState.COMPLETE] * 2
 
 
+def test_a_search_in_which_everything_fails_alike_ends(tmp_path: Path) -> None:
+    toy = Toy(trouble={str(x): "fail" for x in range(20)})
+    study = make_study(tmp_path)
+    with pytest.raises(EvaluationError, match=r"first 5 candidates failed in the same way.*broken"):
+        study.optimize(toy, n_trials=50, executor="inline")
+    assert len(study.trials) == 5
+    study.optimize(Toy(), n_trials=8, executor="inline")
+    assert [t.state for t in study.trials[5:]] == [TrialState.COMPLETE] * 3
+
+
 def test_a_space_that_runs_out_ends_the_search(tmp_path: Path) -> None:
     study = make_study(tmp_path, space=Grid(2), strategy=Unfiltered())
     assert study.optimize(Toy(), executor="inline") is StopReason.EXHAUSTED
@@ -301,5 +311,6 @@ def test_audits_are_counted(tmp_path: Path) -> None:
     study.optimize(Toy(), n_trials=9, executor="inline")
     found = study.audit()
     assert found.audited
+    assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
     assert set(found.false_eliminations) <= set(found.audited)
     assert not any(trial.eliminated_rung == 0 for trial in study.trials)

@@ -254,6 +254,7 @@ class Study:
             InfeasibleError: no point of the space meets the limits.
             ConfigError: a setting is wrong, or an objective that nothing gives.
             StoreError: the disk is full, or the store cannot be used.
+            EvaluationError: the first candidates all fail alike, or workers cannot start.
         """
         strategy = self._check_startable(n_trials, n_jobs, executor)
         deadline = None if timeout is None else time.monotonic() + parse_seconds(timeout)

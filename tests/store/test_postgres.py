@@ -8,12 +8,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from helpers_study import Toy, make_study
 
 from archsmith.errors import StoreError
 from archsmith.store.records import NewJob
 from archsmith.store.store import connect
 from archsmith.trial import Proposal, TrialState
+from helpers_study import Toy, make_study
 
 URL = os.environ.get("ARCHSMITH_TEST_POSTGRES", "")
 pytestmark = pytest.mark.skipif(not URL, reason="set ARCHSMITH_TEST_POSTGRES to run it")
@@ -36,6 +36,8 @@ def test_a_search_on_a_server(tmp_path: Path) -> None:
     assert len(reader.trials(name)) == 5
     with pytest.raises(StoreError, match="cannot be written: it was opened for reading"):
         reader.put_note(name, "key", 1)
+    reader.close()
+    study.store.close()
 
 
 def test_eight_processes_do_every_job_once_on_a_server() -> None:
@@ -59,6 +61,7 @@ def test_eight_processes_do_every_job_once_on_a_server() -> None:
         claimed.update(racer.communicate(timeout=120)[0].split())
         assert racer.returncode == 0
     assert claimed == Counter(str(number) for number in range(40))
+    store.close()
 
 
 def test_a_server_that_does_not_answer_is_named() -> None:

@@ -13,7 +13,7 @@ from archsmith.runtime.events import (
     Rejected,
     Started,
 )
-from archsmith.store.records import JobKind, JobRecord, JobState, TrialRecord
+from archsmith.store.records import AUDIT, JobKind, JobRecord, JobState, TrialRecord
 from archsmith.trial import TrialState
 
 
@@ -35,7 +35,7 @@ def announce(before: TrialRecord | None, now: TrialRecord) -> Iterator[Event]:
 def _job(before: JobRecord | None, now: JobRecord) -> Iterator[Event]:
     number, kind, rung = now.number, now.kind.value, now.rung
     if before is None and now.kind is JobKind.RUNG and rung > 0:
-        yield Promoted(number=number, rung=rung, audit=bool(now.options.get("audit")))
+        yield Promoted(number=number, rung=rung, audit=bool(now.options.get(AUDIT)))
     if now.attempt > (before.attempt if before else 0):
         yield Started(number=number, kind=kind, rung=rung, attempt=now.attempt)
     if before is not None and before.state is now.state and before.losses == now.losses:

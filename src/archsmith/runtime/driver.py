@@ -8,14 +8,17 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Protocol
 
-from archsmith.errors import SearchInterrupted
+from archsmith.errors import ArchsmithError, EvaluationError, SearchInterrupted
 from archsmith.runtime import disk, events
 from archsmith.runtime.search import Search, Step
 from archsmith.runtime.worker import is_dead
 from archsmith.store.records import JobRecord, JobState, TrialRecord
 from archsmith.store.store import Store
+from archsmith.trial import TrialState
 from archsmith.units import format_bytes
 
+# So many failures with one reason and no success end a search.
+_HOPELESS = 5
 # Between two looks at live readings and at the request to stop, in seconds.
 _LOOK_SECONDS = 0.5
 
@@ -106,14 +109,16 @@ def drive(
     Raises:
         SearchInterrupted: stopped by the user; everything finished is kept.
         StoreError: the disk is full, or the store cannot be used.
+        EvaluationError: the first candidates all fail alike, or workers cannot start.
     """
     try:
         try:
             reason = _loop(
                 search, executor, n_trials, deadline, interrupts, budget_bytes, best, on_event
             )
-        except BaseException:
-            executor.close(kill=True)
+        except BaseException as error:
+            # what we raise on purpose leaves time to checkpoint
+            executor.close(kill=not isinstance(error, ArchsmithError))
             raise
         executor.close()
         search.refresh()
@@ -159,6 +164,7 @@ def _loop(
 ) -> StopReason | None:
     """Why it ended; None if it was stopped."""
     looked, stored = time.monotonic(), -1
+    failed_before = _failed(search)
     while not interrupts.asked():
         if deadline is not None and time.monotonic() >= deadline:
             return StopReason.TIMEOUT
@@ -172,6 +178,7 @@ def _loop(
             if finished != stored:
                 stored = finished
                 _keep_within_budget(search, budget_bytes, best, on_event)
+            _check_not_hopeless(search, failed_before)
             step = search.step(n_trials)
         if step is Step.DONE:
             return StopReason.EXHAUSTED if search.exhausted else StopReason.N_TRIALS
@@ -182,6 +189,27 @@ def _loop(
             if search.store.stop_requested(search.study):
                 return None
     return None
+
+
+def _failed(search: Search) -> set[int]:
+    return {n for n, trial in search.trials.items() if trial.state is TrialState.FAILED}
+
+
+def _check_not_hopeless(search: Search, failed_before: set[int]) -> None:
+    """Stop where every candidate fails alike: then it is not the candidates' fault.
+
+    Raises:
+        EvaluationError: naming the common reason.
+    """
+    failed = _failed(search) - failed_before
+    if len(failed) < _HOPELESS or any(trial.rung >= 0 for trial in search.trials.values()):
+        return
+    reasons = {search.trials[number].reason for number in failed}
+    if len(reasons) == 1:
+        raise EvaluationError(
+            f"the first {len(failed)} candidates failed in the same way, and none succeeded: "
+            f"{reasons.pop()}"
+        )
 
 
 def _keep_within_budget(

@@ -19,7 +19,7 @@ from archsmith.runtime import events
 from archsmith.runtime.changes import announce
 from archsmith.runtime.lease import LeaseKeeper
 from archsmith.store.encoding import encode_point, point_hash
-from archsmith.store.records import JobKind, JobRecord, JobState, NewJob, TrialRecord
+from archsmith.store.records import AUDIT, JobKind, JobRecord, JobState, NewJob, TrialRecord
 from archsmith.store.store import Store
 from archsmith.strategies.base import Strategy
 from archsmith.trial import Limit, Observation, Problem, Proposal, TrialState, format_value
@@ -208,7 +208,7 @@ class Search:
             fraction=rungs[rung].fraction if rungs else 1.0,
             train_bytes=rungs[rung].train_bytes if rungs else 0,
             seed=self.problem.seed,
-            options={"audit": True} if audit else {},
+            options={AUDIT: True} if audit else {},
             checkpoint_in=checkpoint,
         )
 

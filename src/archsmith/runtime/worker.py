@@ -28,7 +28,7 @@ from archsmith.runtime.folders import (
     stored_path,
 )
 from archsmith.runtime.lease import LEASE_SECONDS, LeaseKeeper
-from archsmith.store.records import JobKind, JobRecord
+from archsmith.store.records import AUDIT, JobKind, JobRecord
 from archsmith.store.store import Store
 from archsmith.trial import Rung
 
@@ -152,7 +152,7 @@ def _evaluate(
                 checkpoint_in=checkpoint_in,
                 checkpoint_dir=job_folder(root, job),
                 num_threads=job.threads,
-                options=job.options,
+                options={k: v for k, v in job.options.items() if k != AUDIT},
                 on_progress=readings.add,
                 should_stop=keeper.should_stop,
             )

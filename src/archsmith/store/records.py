@@ -27,6 +27,8 @@ class JobState(StrEnum):
     LOST = "lost"
 
 
+# The one option that is ours: the job lets an eliminated trial run on. Evaluators do not see it.
+AUDIT = "audit"
 OPEN_STATES = (JobState.WAITING, JobState.LEASED, JobState.LOST)
 
 
@@ -156,7 +158,7 @@ class TrialRecord:
     @property
     def audited_from(self) -> int | None:
         """The rung after which it lost but was let run on as an audit; None for most."""
-        rungs = [job.rung for job in self.jobs if job.options.get("audit")]
+        rungs = [job.rung for job in self.jobs if job.options.get(AUDIT)]
         return min(rungs) - 1 if rungs else None
 
     @property
