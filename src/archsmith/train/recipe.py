@@ -15,8 +15,8 @@ from archsmith.config import Spec
 
 # optimizer -> what is assumed where the recipe is silent
 DEFAULTS = {
-    "muon": {"learning_rate": 0.02, "weight_decay": 0.01},
-    "adamw": {"learning_rate": 2e-3, "weight_decay": 0.1},
+    "muon": {"learning_rate": 0.01, "weight_decay": 0.01},
+    "adamw": {"learning_rate": 1e-3, "weight_decay": 0.1},
 }
 
 
@@ -25,7 +25,7 @@ class Recipe(Spec):
 
     Attributes:
         optimizer: `muon` for hidden matrices with AdamW for the rest, or `adamw` for all.
-        learning_rate: of hidden matrices, at a width of 256; default 0.02 (muon), 2e-3 (adamw).
+        learning_rate: of hidden matrices, at a width of 256; default 0.01 (muon), 1e-3 (adamw).
         embedding_learning_rate: AdamW's, for embeddings, head, norms and biases.
         weight_decay: of matrices outside embedding and head; each step takes the share
             learning_rate * weight_decay, whatever the width; default 0.01 (muon), 0.1 (adamw).

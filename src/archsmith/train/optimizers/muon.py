@@ -1,8 +1,7 @@
 """Muon: momentum, made orthogonal, for hidden matrices (Jordan et al. 2024; arXiv 2502.16982).
 
 Keller Jordan's post (kellerjordan.github.io/posts/muon) gives Newton-Schulz iteration and its
-coefficients, which push all singular values near 1 in five steps. Matrices of one shape are
-iterated together.
+coefficients, which push all singular values near 1. Matrices of one shape are iterated together.
 """
 
 from collections.abc import Sequence
@@ -14,7 +13,9 @@ from torch import Tensor
 from archsmith.train.optimizers.base import Optimizer, Target
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-_NUM_ITERATIONS = 5
+# The post takes 5. With batches of 1024 tokens the iterations cost a good part of an update, and 3,
+# 4 and 5 ended within seed noise of each other after equal updates (0.5M parameters, code).
+_NUM_ITERATIONS = 4
 
 
 class Muon(Optimizer):
