@@ -34,24 +34,30 @@ def names(kind: str) -> tuple[str, ...]:
 
     A module is a part unless its name is `base` or begins with an underscore.
     """
+    return tuple(sorted(_own(kind) | set(_foreign(kind))))
+
+
+@cache
+def _own(kind: str) -> frozenset[str]:
     package = find_spec(KINDS[kind])
     assert package is not None, f"{KINDS[kind]} is not a package"
     folder = package.submodule_search_locations
-    own = {m.name for m in pkgutil.iter_modules(folder) if not m.name.startswith("_")}
-    return tuple(sorted((own - _NOT_PARTS) | set(_foreign(kind))))
+    found = {m.name for m in pkgutil.iter_modules(folder) if not m.name.startswith("_")}
+    return frozenset(found - _NOT_PARTS)
 
 
 @cache
 def _foreign(kind: str) -> dict[str, Any]:
+    """Entry points of third parties; to look for them means to open every installed package."""
     return {point.name: point for point in entry_points(group=f"archsmith.{kind}")}
 
 
 @cache
 def find(kind: str, name: str) -> Any:
     """The object a part's module exports as `PART`. Raises ConfigError for an unknown name."""
-    if name in names(kind):
-        if name in _foreign(kind):
-            return _foreign(kind)[name].load()
+    if name in _own(kind):
         return importlib.import_module(f"{KINDS[kind]}.{name}").PART
+    if name in _foreign(kind):
+        return _foreign(kind)[name].load()
     singular = kind.removesuffix("s").replace("_", " ").replace("strategie", "strategy")
     raise ConfigError(f"unknown {singular} '{name}'; {did_you_mean(name, names(kind))}")

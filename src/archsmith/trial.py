@@ -9,9 +9,8 @@ import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-import numpy as np
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from archsmith.config import Spec
@@ -23,6 +22,9 @@ from archsmith.units import (
     parse_count,
     parse_seconds,
 )
+
+if TYPE_CHECKING:  # what reads a store answers at once: numpy takes a sixth of a second
+    import numpy as np
 
 # metric -> what it is. Names carry their unit. Every metric is minimized when it is an objective.
 METRICS: dict[str, str] = {
@@ -210,7 +212,7 @@ class Space(Protocol):
     def contains(self, point: Any) -> bool:
         """Whether `point` belongs to the space."""
 
-    def encode(self, point: Any) -> np.ndarray:
+    def encode(self, point: Any) -> "np.ndarray":
         """A vector of fixed length, float64, equal only for equal points."""
 
     def features(self, point: Any) -> Mapping[str, float]:

@@ -4,17 +4,19 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 nothing meets th
 130 interrupted and resumable. Data goes to stdout, progress and warnings to stderr.
 """
 
+import gc
 import importlib
 import os
 import pkgutil
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
 import click
 
 import archsmith.cli
 from archsmith.errors import ArchsmithError
+
+_GC_THRESHOLD = 50_000
 
 
 class _LazyGroup(click.Group):
@@ -46,7 +48,7 @@ class _LazyGroup(click.Group):
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(version("archsmith"), prog_name="archsmith")
+@click.version_option(package_name="archsmith", prog_name="archsmith")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def group(*, debug: bool) -> None:
     """Design, train and hand over the best small language model that fits.
@@ -60,6 +62,8 @@ def group(*, debug: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: run the command, print an error as one sentence, exit with its code."""
+    # importing makes hundreds of thousands of objects that stay; looking through them takes time
+    gc.set_threshold(_GC_THRESHOLD)
     try:
         group.main(args=None if arguments is None else list(arguments), standalone_mode=False)
     except click.ClickException as error:

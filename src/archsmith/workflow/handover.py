@@ -221,14 +221,16 @@ def complete(
 ) -> Completions:
     """Let the deployed file continue each prompt greedily, and compare with what follows there."""
     tokenizer = model.tokenizer
-    room = model.architecture.max_position_embeddings - _COMPLETION_TOKENS
+    context = model.architecture.max_position_embeddings
+    length = min(_COMPLETION_TOKENS, context // 2)
+    room = context - length
     correct: list[int] = []
     samples: list[tuple[str, str]] = []
     written: list[bytes] = []
     for prompt in prompts:
         start = [tokenizer.document_token_id, *tokenizer.encode(prompt.prompt)][-room:]
         made = tokenizer.decode_bytes(
-            runtime.generate(start, max_new_tokens=_COMPLETION_TOKENS, temperature=0.0)
+            runtime.generate(start, max_new_tokens=length, temperature=0.0)
         )
         correct.append(_common_prefix(made, prompt.reference.encode()))
         written.append(made)
