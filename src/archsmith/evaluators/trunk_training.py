@@ -21,7 +21,8 @@ from archsmith.data.token_file import TokenFile
 from archsmith.data.tokenizer import Tokenizer
 from archsmith.errors import CheckpointError, ConfigError
 from archsmith.evaluators.base import Evaluator, Progress, Request, Result
-from archsmith.model.transformer import Transformer
+from archsmith.export.roundtrip import quantize_dequantize
+from archsmith.model.transformer import Transformer, load_numpy, to_numpy
 from archsmith.train import checkpoint
 from archsmith.train.precision import dtype_name
 from archsmith.train.recipe import Recipe
@@ -45,6 +46,8 @@ class TrunkTraining(Evaluator):
         token_files: folder the encoded text is kept in, shared by all jobs.
         recipe: how every candidate is trained.
         protocol: how every candidate is scored; `max_bytes` bounds what a rung's score costs.
+        quantized: score the weights as the file will hold them. The score before quantization
+            ranks the one after it only at a Spearman correlation of about 0.88.
         context_bytes: text in a training window; None fills the architecture's context.
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
         checkpoint_seconds: training time between two checkpoints of a running job.
@@ -56,6 +59,7 @@ class TrunkTraining(Evaluator):
     token_files: Path
     recipe: Recipe = Recipe()
     protocol: ScoringProtocol = ScoringProtocol(max_bytes=2**17)
+    quantized: bool = True
     context_bytes: PositiveInt | None = None
     device: Literal["cpu", "cuda", "auto"] = "auto"
     checkpoint_seconds: PositiveFloat = 60.0
@@ -86,11 +90,13 @@ class TrunkTraining(Evaluator):
         if model is None:
             return job.unfinished()
         started = time.perf_counter()
-        score = score_model(model, search, self.protocol)
         weights = None
         if cooldown:
             tensors = dict(model.named_parameters())
             weights = checkpoint.write_tensors(request.checkpoint_dir, "cooled", tensors)
+        if self.quantized:
+            load_numpy(model, quantize_dequantize(to_numpy(model), request.architecture))
+        score = score_model(model, search, self.protocol)
         return job.finished(
             score,
             weights=None if weights is None else request.checkpoint_dir / weights.name,

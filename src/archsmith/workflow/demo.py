@@ -61,7 +61,11 @@ def demo_config(output_dir: Path, *, minutes: float) -> SearchConfig:
                 "vocab_sizes": [512, 1024, 2048, 4096],
                 "trained_size": COPIED_VOCAB_SIZE,
             },
-            "space": {"preset": "portable", "max_params": MAX_PARAMS},
+            "space": {
+                "preset": "portable",
+                "max_params": MAX_PARAMS,
+                "quantizations": ["Q4_0", "Q8_0"],
+            },
             "strategy": {
                 "type": "regularized_evolution",
                 "population_size": 8,
@@ -111,7 +115,8 @@ def run_demo(
         export_seconds=_HANDOVER_SECONDS,
     )
     suggestion = pipeline.suggestion()
-    study = pipeline.study(suggestion)
+    # the hand-drawn shapes are trained beside the search, to the end
+    study = pipeline.study(suggestion, start_rows=1)
     recipe = config.training
     beside = _start(pipeline, LLAMA, arms[LLAMA], recipe, seconds)
     phase_started = time.monotonic()

@@ -7,11 +7,14 @@ from the store alone.
 """
 
 import re
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from archsmith.architecture.tree import Architecture
 from archsmith.budget import Budget, divide
@@ -26,6 +29,7 @@ from archsmith.data.verbatim import build_index
 from archsmith.device.environment import environment, num_usable_cores
 from archsmith.errors import EvaluationError, StoreError
 from archsmith.evaluators.base import Progress
+from archsmith.export.formats.gguf import PART as GGUF
 from archsmith.halving import Halving, plan_rungs
 from archsmith.presets import scaled_llama
 from archsmith.runtime.events import Event
@@ -34,7 +38,7 @@ from archsmith.store.store import Store, connect
 from archsmith.store.urls import resolve_storage
 from archsmith.study import Study, create_study
 from archsmith.train.recipe import Recipe
-from archsmith.trial import ArmResult, Rung
+from archsmith.trial import ArmResult, Rung, TrialState
 from archsmith.workflow.arms import ArmTask
 from archsmith.workflow.calibration import NUM_RUNS, Calibration, calibrate
 from archsmith.workflow.floors import measure_floors
@@ -43,6 +47,7 @@ from archsmith.workflow.model_folder import TrainedModel
 from archsmith.workflow.search_config import SearchConfig
 from archsmith.workflow.selection import Finalist, choose_finalists, select
 from archsmith.workflow.suggestion import Suggestion, measure_speed, suggest
+from archsmith.workflow.tasks import check_tasks, is_task, search_objectives, task_errors
 from archsmith.workflow.throughput import training_tokens_per_second
 from archsmith.workflow.training import train_model
 from archsmith.workflow.workspace import Workspace
@@ -135,7 +140,8 @@ class Pipeline:
     # phases
 
     def prepare(self) -> None:
-        """Corpus, tokenizer and bytes per token."""
+        """Corpus, tokenizer and bytes per token; the task files are read once."""
+        check_tasks(self.config.objectives, self.root)
         self.begin("prepare corpus and tokenizer")
         self._notes["corpus"] = self.workspace.corpus.report.model_dump(mode="json")
         self._notes["environment"] = environment().model_dump(mode="json")
@@ -157,20 +163,20 @@ class Pipeline:
         self._notes["suggestion"] = found.model_dump(mode="json")
         return found
 
-    def study(self, suggestion: Suggestion) -> Study:
-        """The study, made or continued."""
+    def study(self, suggestion: Suggestion, *, start_rows: int | None = None) -> Study:
+        """The study, made or continued; it begins with the suggestion's first `start_rows` rows."""
         rungs = self._rungs(suggestion)
         needs_latency = any(
             metric == "decode_ms_per_token"
             for metric in (*self.config.objectives, *(limit.metric for limit in self.config.limits))
         )
-        start = tuple(dict.fromkeys(row.architecture for row in suggestion.rows))
+        start = tuple(dict.fromkeys(row.architecture for row in suggestion.rows[:start_rows]))
         study = create_study(
             study_name=self.name,
             storage=self.store,
             space=self.workspace.space,
             strategy=self.config.strategy,
-            objectives=self.config.objectives,
+            objectives=search_objectives(self.config.objectives),
             static_metrics=self.workspace.static_metrics,
             limits=self.config.limits,
             rungs=rungs,
@@ -214,13 +220,22 @@ class Pipeline:
                 return
         started = self._clock()
         try:
-            study.optimize(
-                self.evaluator(recipe),
-                n_trials=self.config.n_trials,
-                timeout=left,
-                n_jobs=self.config.n_jobs,
-                on_event=self.watcher.event,
-            )
+            while True:
+                study.optimize(
+                    self.evaluator(recipe),
+                    n_trials=self.config.n_trials,
+                    timeout=left,
+                    n_jobs=self.config.n_jobs,
+                    on_event=self.watcher.event,
+                    # a second thread gains little on small networks and loses much to neighbours
+                    threads=1,
+                )
+                if left is None or any(trial.rung >= 0 for trial in study.trials):
+                    return
+                if not any(trial.state is TrialState.PENDING for trial in study.trials):
+                    return
+                # the first trunk goes on: what the final training extends is not lost time
+                self.watcher.note("no first rung is finished yet; the search goes on until one is")
         finally:
             self._spend("search", self._clock() - started)
 
@@ -261,6 +276,7 @@ class Pipeline:
             protocol=self.rung_protocol,
             seconds=seconds,
             trials=trials,
+            tasks_of=self._task_errors,
         )
         self.store.put_note(self.name, "finalists", [one.model_dump(mode="json") for one in found])
         self._spend("select", self._clock() - started)
@@ -316,8 +332,10 @@ class Pipeline:
             metadata={"study": self.name, "corpus_hash": self.workspace.corpus.hash},
             report=self.watcher.progress,
         )
+        errors = task_errors(Path(done.gguf), self.config.objectives, self.root)
         self._spend("export", self._clock() - started)
-        return done
+        arm = done.arm.model_copy(update={"metrics": {**done.arm.metrics, **errors}})
+        return done.model_copy(update={"arm": arm})
 
     def model_dir(self, name: str = WINNER) -> Path:
         """Where an arm's exported files lie."""
@@ -337,7 +355,10 @@ class Pipeline:
         self.store.put_note(self.name, "phase", "done")
 
     def run(self, *, should_stop: Callable[[], bool] = lambda: False) -> list[ArmResult]:
-        """All phases; returns the rows of the comparison."""
+        """All phases; returns the rows of the comparison, the stored ones once they are there."""
+        if self.finished:
+            self.watcher.note("this search is finished; give another study_name to start a new one")
+            return [ArmResult.model_validate(arm) for arm in self._stored_note("arms")]
         self.prepare()
         suggestion = self.suggestion()
         study = self.study(suggestion)
@@ -437,6 +458,23 @@ class Pipeline:
             on_progress=lambda progress: self.watcher.training(name, progress),
             **options,
         )
+
+    def _task_errors(
+        self, architecture: Architecture, weights: Mapping[str, np.ndarray]
+    ) -> Mapping[str, float]:
+        """Error rates of weights on the user's tasks, through an exported file."""
+        if not any(map(is_task, self.config.objectives)):
+            return {}
+        with tempfile.TemporaryDirectory(prefix="archsmith-task-") as folder:
+            path = Path(folder) / "finalist.gguf"
+            GGUF.write(
+                path,
+                weights=weights,
+                architecture=architecture,
+                tokenizer=self.workspace.tokenizer_for(architecture.vocab_size),
+                metadata={},
+            )
+            return task_errors(path, self.config.objectives, self.root)
 
     def _calibrate(self, suggestion: Suggestion, seconds: float) -> dict[str, Any]:
         self.begin("calibrate the learning rate", seconds)

@@ -83,7 +83,7 @@ def score_on(
         low=interval.low,
         high=interval.high,
         num_words=num_words,
-        word_perplexity=word_perplexity(score, num_words) if whole else None,
+        word_perplexity=word_perplexity(score.nats, num_words) if whole else None,
     )
 
 
@@ -92,6 +92,6 @@ def count_words(corpus: Corpus, split: Split) -> int:
     return sum(len(text.split()) + text.count("\n") for text in corpus.documents(split))
 
 
-def word_perplexity(score: Score, num_words: int) -> float:
-    """Perplexity per word of the nats spent on the text."""
-    return math.exp(score.nats / max(num_words, 1))
+def word_perplexity(nats: float, num_words: int) -> float:
+    """Perplexity per word of the nats spent on a whole text."""
+    return math.exp(nats / max(num_words, 1))

@@ -6,7 +6,7 @@ its own curve and the shared slope. The suggestion the search began with is alwa
 the search never returns a model that validated worse than it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ class Finalist(Spec):
         selection_bits_per_byte: of the quantized weights, on the selection split.
         predicted_bits_per_byte: the same at the end of the final training.
         cooled: whether the trunk was cooled down before it was scored.
+        task_errors: error rates on the user's tasks, of an exported file; they decide first.
     """
 
     trial: int
@@ -37,6 +38,12 @@ class Finalist(Spec):
     predicted_bits_per_byte: float
     half_width: float
     cooled: bool
+    task_errors: Mapping[str, float] = {}
+
+    @property
+    def rank(self) -> tuple[float, float, int]:
+        """Lower is better."""
+        return sum(self.task_errors.values()), self.predicted_bits_per_byte, self.trial
 
 
 def readings(trial: TrialRecord) -> list[Reading]:
@@ -106,6 +113,7 @@ def select(
     protocol: ScoringProtocol,
     seconds: float,
     trials: Sequence[TrialRecord],
+    tasks_of: Callable[[Architecture, dict[str, np.ndarray]], Mapping[str, float]],
 ) -> list[Finalist]:
     """Score every finalist; the first of the returned ones is the winner.
 
@@ -113,6 +121,7 @@ def select(
         weights_of: path of a finalist's cooled weights (True) or of its trunk (False).
         seconds: the horizon, in training seconds.
         trials: all trials, for the shared slope.
+        tasks_of: error rates on the user's tasks; empty where there are none.
     """
     slope = shared_slope([readings(trial) for trial in trials])
     found = []
@@ -135,6 +144,7 @@ def select(
                 predicted_bits_per_byte=selection + ahead.bits_per_byte - last.bits_per_byte,
                 half_width=ahead.half_width,
                 cooled=cooled,
+                task_errors=tasks_of(trial.architecture, weights),
             )
         )
-    return sorted(found, key=lambda one: (one.predicted_bits_per_byte, one.trial))
+    return sorted(found, key=lambda one: one.rank)

@@ -14,8 +14,9 @@ from archsmith.data.protocol import ScoringProtocol
 from archsmith.data.storage import write_text
 from archsmith.data.token_file import TokenFile
 from archsmith.data.tokenizer import Tokenizer
-from archsmith.errors import ConfigError, SearchInterrupted
+from archsmith.errors import CheckpointError, ConfigError, SearchInterrupted
 from archsmith.evaluators.base import Progress
+from archsmith.runtime.driver import Interrupts
 from archsmith.train.recipe import Recipe
 from archsmith.workflow.model_folder import (
     TrainedModel,
@@ -56,13 +57,61 @@ def train_model(
         train_bytes: text to train on, cooldown included; exactly one of the two is given.
         checkpoint: trunk to continue; one that an earlier call left in `output_dir` goes first.
         protocol: of the held-out readings along the way; cheap with `max_bytes`.
-        should_stop: polled between updates; True saves the trunk and raises.
+        should_stop: polled between updates; True saves the trunk and raises, as Ctrl-C does.
 
     Raises:
-        ConfigError: not exactly one end is given, or the folder cannot be written.
-        SearchInterrupted: `should_stop` asked; the same call continues.
+        ConfigError: not exactly one end is given, or the folder cannot be written or holds
+            another model.
+        SearchInterrupted: `should_stop` or Ctrl-C asked; the same call continues.
         DivergedError, OutOfMemoryError, CheckpointError: as `archsmith.train.trunk`.
     """
+    if (max_seconds is None) == (train_bytes is None):
+        raise ConfigError("give exactly one of max_seconds and train_bytes")
+    if is_model_folder(output_dir):
+        model = load_model_folder(output_dir)
+        _check_same(model.architecture, architecture, output_dir)
+        return model
+    interrupts = Interrupts()
+    with interrupts.listening():
+        return _train(
+            architecture,
+            train_tokens=train_tokens,
+            validation_tokens=validation_tokens,
+            tokenizer=tokenizer,
+            recipe=recipe,
+            protocol=protocol,
+            output_dir=output_dir,
+            max_seconds=max_seconds,
+            train_bytes=train_bytes,
+            checkpoint=checkpoint,
+            seed=seed,
+            num_threads=num_threads,
+            num_readings=num_readings,
+            on_progress=on_progress,
+            should_stop=lambda: should_stop() or interrupts.asked(),
+            clock=clock,
+        )
+
+
+def _train(
+    architecture: Architecture,
+    *,
+    train_tokens: TokenFile,
+    validation_tokens: TokenFile,
+    tokenizer: Tokenizer,
+    recipe: Recipe,
+    protocol: ScoringProtocol,
+    output_dir: Path,
+    max_seconds: float | None,
+    train_bytes: int | None,
+    checkpoint: Path | None,
+    seed: int,
+    num_threads: int,
+    num_readings: int,
+    on_progress: Callable[[Progress], None],
+    should_stop: Callable[[], bool],
+    clock: Callable[[], float],
+) -> TrainedModel:
     import torch
 
     from archsmith.model.transformer import to_numpy
@@ -70,24 +119,19 @@ def train_model(
     from archsmith.train.scoring import score_model
     from archsmith.train.trunk import Reading, Trunk
 
-    if (max_seconds is None) == (train_bytes is None):
-        raise ConfigError("give exactly one of max_seconds and train_bytes")
-    if is_model_folder(output_dir):
-        return load_model_folder(output_dir)
     torch.set_num_threads(num_threads)
     own, state_file = output_dir / _TRUNK, output_dir / _STATE
     curve: list[tuple[int, float, float]] = []
     before = 0.0
     if state_file.is_file():
-        state = json.loads(state_file.read_text())
-        before, curve = state["wall_seconds"], [tuple(reading) for reading in state["curve"]]
+        before, curve = _read_state(state_file)
         checkpoint = own
     started = clock()
-    trunk = (
-        Trunk.start(architecture, recipe=recipe, seed=seed, tokens=train_tokens)
-        if checkpoint is None
-        else Trunk.load(checkpoint, tokens=train_tokens)
-    )
+    if checkpoint is None:
+        trunk = Trunk.start(architecture, recipe=recipe, seed=seed, tokens=train_tokens)
+    else:
+        trunk = Trunk.load(checkpoint, tokens=train_tokens)
+        _check_same(trunk.architecture, architecture, checkpoint)
     first_step, first_seconds = trunk.step, trunk.train_seconds
     reading_seconds = 0.0
 
@@ -196,3 +240,24 @@ def train_model(
     )
     write_model_folder(finished)
     return finished
+
+
+def _check_same(there: Architecture, given: Architecture, folder: Path) -> None:
+    if there != given:
+        raise ConfigError(
+            f"{folder} holds another model ({there.summary()}) than the one to be trained "
+            f"({given.summary()}); choose another output folder"
+        )
+
+
+def _read_state(path: Path) -> tuple[float, list[tuple[int, float, float]]]:
+    """Wall seconds and readings of an interrupted training. Raises CheckpointError."""
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        curve = [(int(size), float(when), float(bits)) for size, when, bits in state["curve"]]
+        return float(state["wall_seconds"]), curve
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(
+            f"{path}: damaged: {error}; remove the folder {path.parent} to train again from the "
+            "search's checkpoint"
+        ) from None
