@@ -65,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # importing makes hundreds of thousands of objects that stay; looking through them takes time
     gc.set_threshold(_GC_THRESHOLD)
     try:
-        group.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+        given = None if arguments is None else list(arguments)
+        group.main(args=given, prog_name="archsmith", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -81,3 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # the reader of our output went away (as `head` does); nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if os.environ.get("ARCHSMITH_DEBUG"):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {where}{error.strerror or error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,5 @@
+"""`python -m archsmith`: the `archsmith` command."""
+
+from archsmith.cli.main import main
+
+main()
