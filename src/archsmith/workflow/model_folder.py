@@ -5,23 +5,25 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from archsmith.architecture.tree import Architecture
 from archsmith.config import Spec, load_json
 from archsmith.data.storage import (
     clear_write_errors,
+    file_hash,
     make_folder,
     partial_path,
     publish,
     write_text,
 )
 from archsmith.data.tokenizer import Tokenizer
-from archsmith.errors import CheckpointError
+from archsmith.errors import CheckpointError, ConfigError
 from archsmith.train.recipe import Recipe
 
 WEIGHTS = "weights.safetensors"
@@ -40,6 +42,7 @@ class TrainingRecord(Spec):
         train_bits_per_byte: of training text, smoothed, at the end of the constant rate.
         curve: (train_bytes, train_seconds, held-out bits per byte); the last is cooled down.
         from_checkpoint: the trunk it was extended from.
+        weights_sha256: of the file of weights, set when it is written.
     """
 
     train_seconds: float
@@ -56,6 +59,7 @@ class TrainingRecord(Spec):
     train_bits_per_byte: float | None = None
     curve: tuple[tuple[int, float, float], ...] = ()
     from_checkpoint: str | None = None
+    weights_sha256: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +73,11 @@ class TrainedModel:
     record: TrainingRecord
 
 
-def write_model_folder(model: TrainedModel) -> None:
-    """Write the folder; each file whole or not at all. Raises ConfigError."""
+def write_model_folder(model: TrainedModel) -> TrainedModel:
+    """Write the folder; each file whole or not at all, the record last. Raises ConfigError.
+
+    Returns the model as it is read back, with the hash of its weights in the record.
+    """
     make_folder(model.folder)
     path = model.folder / WEIGHTS
     with clear_write_errors(path):
@@ -78,10 +85,13 @@ def write_model_folder(model: TrainedModel) -> None:
             {name: np.ascontiguousarray(w) for name, w in model.weights.items()},
             partial_path(path),
         )
+        digest = file_hash(partial_path(path))
         publish(partial_path(path), path)
         model.tokenizer.save(model.folder / TOKENIZER)
     write_text(model.folder / ARCHITECTURE, model.architecture.model_dump_json(indent=1))
-    write_text(model.folder / RECORD, model.record.model_dump_json(indent=1))
+    written = replace(model, record=model.record.model_copy(update={"weights_sha256": digest}))
+    write_text(model.folder / RECORD, written.record.model_dump_json(indent=1))
+    return written
 
 
 def is_model_folder(folder: Path) -> bool:
@@ -98,14 +108,23 @@ def load_model_folder(folder: Path) -> TrainedModel:
             f"{folder}: not a model folder, it lacks {', '.join(missing)}; "
             "'archsmith train' writes one"
         )
+    file = folder / WEIGHTS
     try:
-        weights = load_file(folder / WEIGHTS)
-    except Exception as error:
-        raise CheckpointError(f"{folder / WEIGHTS}: damaged: {error}") from None
+        architecture = load_json(Architecture, folder / ARCHITECTURE)
+        record = load_json(TrainingRecord, folder / RECORD)
+        tokenizer = Tokenizer.from_file(folder / TOKENIZER)
+    except ConfigError as error:
+        raise CheckpointError(f"{folder}: damaged: {error}") from None
+    try:
+        if record.weights_sha256 and file_hash(file) != record.weights_sha256:
+            raise CheckpointError(f"{file}: damaged: its content is not what was written")
+        weights = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{file}: damaged: {error}") from None
     return TrainedModel(
         folder=folder,
-        architecture=load_json(Architecture, folder / ARCHITECTURE),
-        tokenizer=Tokenizer.from_file(folder / TOKENIZER),
+        architecture=architecture,
+        tokenizer=tokenizer,
         weights=weights,
-        record=load_json(TrainingRecord, folder / RECORD),
+        record=record,
     )

@@ -238,8 +238,7 @@ def _train(
         weights=to_numpy(model),
         record=record,
     )
-    write_model_folder(finished)
-    return finished
+    return write_model_folder(finished)
 
 
 def _check_same(there: Architecture, given: Architecture, folder: Path) -> None:

@@ -1,0 +1,224 @@
+"""The Python interface: the steps of the command line as functions over a corpus and a tokenizer.
+
+corpus = archsmith.prepare_corpus("notes/**/*.md", directory="work/corpus")
+tokenizer = archsmith.Tokenizer.train(corpus, vocab_size=4096)
+study = archsmith.create_study(
+    study_name="notes", storage="sqlite:///notes.db", load_if_exists=True,
+    space=archsmith.space_for(tokenizer, corpus, vocab_sizes=(1024, 2048, 4096)),
+    tokenizer=tokenizer, limits=["file_bytes <= 8MiB"], train_bytes="50MB",
+)
+study.optimize(archsmith.trunk_training(corpus, tokenizer, work_dir="work"), n_trials=50)
+best = study.best_trials[0].architecture
+model = archsmith.train(best, corpus, tokenizer, train_bytes="50MB", output_dir="notes-model")
+archsmith.export(model, "notes-files")
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archsmith.architecture.tree import Architecture
+from archsmith.cost.base import CostContext, static_metrics
+from archsmith.data.corpus import Corpus, CorpusConfig
+from archsmith.data.protocol import ScoringProtocol
+from archsmith.data.splits import Split
+from archsmith.data.token_file import TokenFile
+from archsmith.data.tokenizer import Tokenizer
+from archsmith.halving import plan_rungs
+from archsmith.space.dimensions import equal_context
+from archsmith.space.presets import SpaceConfig
+from archsmith.space.space import ArchitectureSpace
+from archsmith.strategies.base import Strategy
+from archsmith.study import Study
+from archsmith.study import create_study as create_bare_study
+from archsmith.train.recipe import Recipe
+from archsmith.trial import Limit
+from archsmith.units import parse_bytes
+from archsmith.workflow.pipeline import LEAST_UPDATES, RUNG_SCORE_BYTES, measure_latency
+from archsmith.workflow.workspace import bytes_per_token
+
+if TYPE_CHECKING:
+    from archsmith.evaluators.trunk_training import TrunkTraining
+    from archsmith.workflow.continuing import Exported
+    from archsmith.workflow.model_folder import TrainedModel
+
+
+def prepare_corpus(*files: str, directory: str | Path, **settings: Any) -> Corpus:
+    """Read, clean and split text; prepared again only when it changed.
+
+    Args:
+        files: files, folders or globs.
+        directory: where the prepared corpus is kept.
+        settings: further fields of `CorpusConfig`.
+
+    Raises:
+        CorpusError, ConfigError: the text or a setting will not do.
+    """
+    return Corpus.prepare(CorpusConfig(files=files, **settings), Path(directory))
+
+
+def space_for(
+    tokenizer: Tokenizer,
+    corpus: Corpus,
+    *,
+    vocab_sizes: Sequence[int],
+    context_bytes: int = 1024,
+    **settings: Any,
+) -> ArchitectureSpace:
+    """A space whose vocabularies are prefixes of `tokenizer`, in contexts of equal bytes.
+
+    `settings` are fields of `SpaceConfig`, such as preset="phi" or max_params="20M". Points that
+    one of the two export formats cannot carry are left out.
+    """
+    known = bytes_per_token(corpus, tokenizer, tuple(vocab_sizes))
+    config = SpaceConfig.model_validate(settings)
+    built = config.build(equal_context(known, context_bytes=context_bytes))
+    return built.exportable_to(("huggingface", "gguf")).space
+
+
+def create_study(
+    *,
+    study_name: str,
+    storage: str | Path,
+    space: ArchitectureSpace,
+    tokenizer: Tokenizer,
+    strategy: Strategy | str = "regularized_evolution",
+    objectives: Sequence[str] = ("bits_per_byte",),
+    limits: Sequence[str | Limit] = (),
+    train_bytes: int | str,
+    rungs: Sequence[float] = (0.03, 0.1, 0.3),
+    seed: int = 0,
+    load_if_exists: bool = False,
+    **options: Any,
+) -> Study:
+    """A study over architectures with the exact cost models, and latency where it is asked for.
+
+    Args:
+        tokenizer: the largest; its entries are part of the file's bytes.
+        train_bytes: text of the final training; `rungs` are shares of it.
+        options: as `archsmith.study.create_study`.
+
+    Raises:
+        ConfigError: an unknown strategy, metric or limit.
+        StoreError: the name is taken and `load_if_exists` is not set.
+    """
+    from archsmith.export.layout import prefix_num_bytes
+
+    context = CostContext(tokenizer_bytes=prefix_num_bytes(tokenizer))
+    parsed = [Limit.parse(limit) if isinstance(limit, str) else limit for limit in limits]
+    measured = {*objectives, *(limit.metric for limit in parsed)}
+    recipe = Recipe()
+    least = max(2 * recipe.warmup_steps, LEAST_UPDATES) * recipe.batch_tokens
+    total = parse_bytes(train_bytes)
+
+    def metrics(architecture: Architecture) -> Mapping[str, float]:
+        return static_metrics(architecture, context)
+
+    return create_bare_study(
+        study_name=study_name,
+        storage=storage,
+        space=space,
+        strategy=strategy,
+        objectives=objectives,
+        static_metrics=metrics,
+        limits=parsed,
+        # a token stands for a byte at least, so no rung ends too early
+        rungs=plan_rungs(rungs, plan_bytes=total, min_bytes=min(least, total)),
+        seed=seed,
+        measure=measure_latency if "decode_ms_per_token" in measured else None,
+        load_if_exists=load_if_exists,
+        **options,
+    )
+
+
+def trunk_training(
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    *,
+    work_dir: str | Path,
+    recipe: Recipe | None = None,
+    protocol: ScoringProtocol | None = None,
+) -> "TrunkTraining":
+    """The evaluator that trains trunks on a corpus; token files are kept in `work_dir`."""
+    from archsmith.evaluators.trunk_training import TrunkTraining
+
+    folder = Path(work_dir).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"tokenizer-{tokenizer.hash}.json"
+    tokenizer.save(path)
+    return TrunkTraining(
+        corpus=corpus.directory.absolute(),
+        tokenizer=path,
+        token_files=folder / "tokens",
+        recipe=recipe or Recipe(),
+        protocol=protocol or ScoringProtocol(max_bytes=RUNG_SCORE_BYTES),
+    )
+
+
+def train(
+    architecture: Architecture,
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    *,
+    output_dir: str | Path,
+    train_bytes: int | str | None = None,
+    max_seconds: float | None = None,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    num_threads: int = 1,
+    **options: Any,
+) -> "TrainedModel":
+    """Train an architecture fully into a model folder; started again it continues.
+
+    Exactly one of `train_bytes` and `max_seconds` is given. `options` as
+    `archsmith.workflow.training.train_model`.
+    """
+    from archsmith.workflow.training import train_model
+
+    size = architecture.vocab_size
+    own = tokenizer if size == tokenizer.vocab_size else tokenizer.prefix(size)
+    folder = Path(output_dir)
+    train_tokens, search_tokens = (
+        TokenFile.build(corpus, split, own, folder / "tokens")
+        for split in (Split.TRAIN, Split.SEARCH)
+    )
+    return train_model(
+        architecture,
+        train_tokens=train_tokens,
+        validation_tokens=search_tokens,
+        tokenizer=own,
+        recipe=recipe or Recipe(),
+        protocol=ScoringProtocol(max_bytes=RUNG_SCORE_BYTES),
+        output_dir=folder,
+        max_seconds=max_seconds,
+        train_bytes=None if train_bytes is None else parse_bytes(train_bytes),
+        seed=seed,
+        num_threads=num_threads,
+        **options,
+    )
+
+
+def export(
+    model: "TrainedModel | str | Path",
+    output_dir: str | Path,
+    *,
+    formats: Sequence[str] = ("gguf", "huggingface"),
+    quantization: str | None = None,
+    overwrite: bool = False,
+) -> "Exported":
+    """Write a model for stock tools, reload it in them, and compare.
+
+    Raises ExportError, GateError.
+    """
+    from archsmith.workflow.continuing import export_model
+    from archsmith.workflow.model_folder import load_model_folder
+
+    if isinstance(model, str | Path):
+        model = load_model_folder(Path(model))
+    return export_model(
+        model,
+        formats=formats,
+        output_dir=Path(output_dir),
+        quantization=quantization,
+        overwrite=overwrite,
+    )
