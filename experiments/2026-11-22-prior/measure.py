@@ -34,18 +34,14 @@ CONTEXT_BYTES = 1024
 FIRST_BYTES = 350_000  # about 100 updates
 ROUNDS = 6
 SCORED_BYTES = 1 << 17
-# (width, depth, vocabulary): sizes from 0.1M to 6M, shapes from 10 to 130 wide per layer
+# (width, depth, vocabulary): sizes from 0.2M to 3M, shapes from 16 to 128 wide per layer
 SHAPES = (
     (64, 4, 512),
     (96, 4, 1024),
     (128, 2, 2048),
     (128, 6, 1024),
-    (128, 12, 2048),
     (192, 4, 4096),
-    (192, 8, 1024),
     (256, 2, 512),
-    (256, 4, 2048),
-    (320, 6, 4096),
 )
 
 

@@ -29,7 +29,7 @@ from archsmith.workflow.scoring import count_words, word_perplexity
 from archsmith.workflow.search_config import SearchConfig
 
 N_TRIALS = 32
-LIMITS = ("file_bytes <= 1MiB",)
+LIMITS = ("file_bytes <= 512KiB",)
 TRAIN_BYTES = 5_000_000
 SEARCHES: dict[str, dict[str, Any]] = {
     "random": {"type": "random"},

@@ -58,7 +58,9 @@ WINNER = "search winner"
 RUNG_SCORE_BYTES = 1 << 16
 # No rung ends before so many updates, nor before twice the warm-up.
 LEAST_UPDATES = 200
+# The corpus's difficulty, measured as it was for the runs behind the prior.
 _CORPUS_SAMPLE_BYTES = 2_000_000
+_DIFFICULTY_BYTES = 1 << 17
 # Finalists are cooled down where a cooldown of a fifth of their trunks fits in the search's share.
 _COOLED_FROM_SECONDS = 300.0
 
@@ -600,7 +602,7 @@ def make_suggestion(
     corpus = workspace.corpus
     difficulty = (
         NGramModel.fit(corpus, order=6, max_bytes=_CORPUS_SAMPLE_BYTES)
-        .score(corpus, Split.SEARCH, ScoringProtocol(max_bytes=RUNG_SCORE_BYTES))
+        .score(corpus, Split.SEARCH, ScoringProtocol(max_bytes=_DIFFICULTY_BYTES))
         .bits_per_byte
     )
     problem = workspace.problem()
