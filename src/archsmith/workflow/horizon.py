@@ -26,7 +26,7 @@ class Reading(NamedTuple):
 
 
 class HorizonPrediction(NamedTuple):
-    """Predicted bits per byte at `seconds`, with the readings' own scatter as half-width."""
+    """Predicted bits per byte at `seconds`; own and shared slope lie within the half-width."""
 
     seconds: float
     bits_per_byte: float
@@ -57,16 +57,13 @@ def predict(
     last = ordered[-1]
     if seconds <= last.seconds:
         return HorizonPrediction(last.seconds, last.bits_per_byte, 0.0)
-    fitted = slope(ordered, exponent=exponent)
-    if fitted is None:
-        fitted = shared_slope or 0.0
-    elif shared_slope is not None:
-        fitted = 0.5 * (fitted + shared_slope)
-    gain = fitted * (last.seconds**-exponent - seconds**-exponent)
-    predicted = max(last.bits_per_byte - gain, 0.0)
-    # A quarter of the extrapolated gain: the spread seen between trunks fitted at a third of
-    # their length and read at the end.
-    return HorizonPrediction(seconds, predicted, 0.25 * abs(gain))
+    slopes = [one for one in (slope(ordered, exponent=exponent), shared_slope) if one is not None]
+    ahead = last.seconds**-exponent - seconds**-exponent
+    gains = [one * ahead for one in slopes] or [0.0]
+    predicted = max(last.bits_per_byte - sum(gains) / len(gains), 0.0)
+    # one slope says nothing of its own error: then the whole gain is open
+    spread = (max(gains) - min(gains)) / 2 if len(gains) > 1 else gains[0]
+    return HorizonPrediction(seconds, predicted, spread)
 
 
 def slope(readings: Sequence[Reading], *, exponent: float = EXPONENT) -> float | None:
