@@ -7,23 +7,10 @@ again it continues, or finds everything done.
 import random
 from pathlib import Path
 
-from archsmith.cost.base import CostContext, static_metrics
-from archsmith.data.corpus import Corpus, CorpusConfig, Split
-from archsmith.data.protocol import ScoringProtocol
-from archsmith.data.token_file import TokenFile
-from archsmith.data.tokenizer import Tokenizer
-from archsmith.evaluators.trunk_training import TrunkTraining
-from archsmith.export.layout import prefix_num_bytes
-from archsmith.halving import plan_rungs
-from archsmith.space import presets as spaces
-from archsmith.space.dimensions import equal_context
-from archsmith.study import create_study
-from archsmith.train.recipe import Recipe
-from archsmith.workflow.continuing import export_model
-from archsmith.workflow.training import train_model
+import archsmith
+from archsmith.api import export, train
 
 OUTPUT = Path("quickstart-output")
-VOCAB_SIZES = (288, 352)
 
 
 def write_text(folder: Path) -> None:
@@ -42,78 +29,61 @@ def write_text(folder: Path) -> None:
 
 
 def main() -> None:
-    """Search four candidates, train the best, export it."""
+    """Search four candidates, train the best on, export it."""
     text = OUTPUT / "text"
     if not text.exists():
         write_text(text)
 
-    # 1. the text and its vocabularies
-    corpus = Corpus.prepare(
-        CorpusConfig(files=(str(text),), validation_fraction=0.05, test_fraction=0.05),
-        OUTPUT / "corpus",
-        root=Path(),
+    # the text, and its vocabulary; smaller vocabularies are its first merges
+    corpus = archsmith.prepare_corpus(
+        str(text), directory=OUTPUT / "corpus", validation_fraction=0.05, test_fraction=0.05
     )
-    tokenizer = Tokenizer.train(corpus, vocab_size=max(VOCAB_SIZES))
-    tokenizer.save(OUTPUT / "tokenizer.json")
+    tokenizer = archsmith.Tokenizer.train(corpus, vocab_size=352)
 
-    def tokens(split: Split, vocab_size: int) -> TokenFile:
-        return TokenFile.build(corpus, split, tokenizer.prefix(vocab_size), OUTPUT / "tokens")
-
-    bytes_per_token = {size: tokens(Split.SEARCH, size).bytes_per_token for size in VOCAB_SIZES}
-
-    # 2. what is searched for: tiny networks whose file stays below 200 KiB
-    costs = CostContext(tokenizer_bytes=prefix_num_bytes(tokenizer))
-    study = create_study(
+    # what is searched for: tiny networks whose file stays below 200 KiB
+    space = archsmith.space_for(
+        tokenizer,
+        corpus,
+        vocab_sizes=(288, 352),
+        context_bytes=128,
+        hidden_sizes=(32, 64, 96),
+        depths=(1, 2, 3),
+        head_dims=(32,),
+        quantizations=("Q8_0", "Q4_0"),
+    )
+    study = archsmith.create_study(
         study_name="quickstart",
         storage=OUTPUT / "studies.db",
         load_if_exists=True,
-        space=spaces.tiny(
-            vocabularies=equal_context(bytes_per_token, context_bytes=128),
-            quantizations=("Q8_0", "Q4_0"),
-        ),
-        strategy="regularized_evolution",
-        objectives=["bits_per_byte"],
+        space=space,
+        tokenizer=tokenizer,
         limits=["file_bytes <= 200KiB"],
-        static_metrics=lambda architecture: static_metrics(architecture, costs),
-        rungs=plan_rungs((0.3, 1.0), plan_bytes=200_000, min_bytes=50_000),
+        train_bytes="1MB",
+        rungs=(0.25, 0.5),
     )
 
-    # 3. the search: trunks trained to the rungs, the worse half left behind
-    recipe = Recipe(batch_tokens=512, warmup_steps=20)
-    protocol = ScoringProtocol(context_bytes=128, stride_bytes=64, max_bytes=8192)
-    evaluator = TrunkTraining(
-        corpus=corpus.directory.absolute(),
-        tokenizer=(OUTPUT / "tokenizer.json").absolute(),
-        token_files=(OUTPUT / "tokens").absolute(),
-        recipe=recipe,
-        protocol=protocol,
-    )
+    # the search: trunks are trained to the first rung, the best go on to the second
+    evaluator = archsmith.trunk_training(corpus, tokenizer, work_dir=OUTPUT / "work")
     study.optimize(evaluator, n_trials=4, executor="inline", threads=1)
     for trial in study.trials:
         score = trial.metrics.get("bits_per_byte")
         print(trial.number, trial.state.value, trial.architecture.summary(), score)
 
-    # 4. the best trunk goes on from its checkpoint, then cools down
+    # the best trunk goes on from its checkpoint, then cools down
     best = study.best_trials[0]
-    size = best.architecture.vocab_size
-    trained = [job for job in best.jobs if job.checkpoint_out][-1]
-    model = train_model(
+    trunk = [job.checkpoint_out for job in best.jobs if job.checkpoint_out][-1]
+    model = train(
         best.architecture,
-        train_tokens=tokens(Split.TRAIN, size),
-        validation_tokens=tokens(Split.SELECTION, size),
-        tokenizer=tokenizer.prefix(size),
-        recipe=recipe,
-        protocol=protocol,
+        corpus,
+        tokenizer,
+        train_bytes="1MB",
         output_dir=OUTPUT / "model",
-        train_bytes=600_000,
-        checkpoint=study.checkpoint_root / trained.checkpoint_out,
+        checkpoint=study.checkpoint_root / trunk,
     )
     print(f"trained: {model.record.curve[-1][2]:.3f} bits per byte held out")
 
-    # 5. both formats, reloaded by transformers and llama.cpp and compared
-    exported = export_model(
-        model, formats=("gguf", "huggingface"), output_dir=OUTPUT / "export", overwrite=True
-    )
+    # both formats, reloaded by transformers and by llama.cpp and compared
+    exported = export(model, OUTPUT / "export", overwrite=True)
     for path in exported.paths:
         print("written:", path)
 
