@@ -30,7 +30,7 @@ from archsmith.workflow.search_config import SearchConfig
 
 N_TRIALS = 32
 LIMITS = ("file_bytes <= 512KiB",)
-TRAIN_BYTES = 5_000_000
+TRAIN_BYTES = 4_000_000
 SEARCHES: dict[str, dict[str, Any]] = {
     "random": {"type": "random"},
     "regularized_evolution": {
@@ -78,7 +78,7 @@ def config_of(data: Path, name: str, size: Size) -> SearchConfig:
             "plan": {
                 "context_bytes": 1024,
                 "train_bytes": size.train_bytes,
-                "rungs": [0.04, 0.12, 0.36],
+                "rungs": [0.06, 0.18, 0.5],
                 "finalists": 3,
             },
             "protocol": {"context_bytes": 1024, "stride_bytes": 512},

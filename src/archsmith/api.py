@@ -34,7 +34,8 @@ from archsmith.study import create_study as create_bare_study
 from archsmith.train.recipe import Recipe
 from archsmith.trial import Limit
 from archsmith.units import parse_bytes
-from archsmith.workflow.pipeline import LEAST_UPDATES, RUNG_SCORE_BYTES, measure_latency
+from archsmith.workflow.fitting import measure_latency
+from archsmith.workflow.pipeline import LEAST_UPDATES, RUNG_SCORE_BYTES
 from archsmith.workflow.workspace import bytes_per_token
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ class Budget(Spec):
     search_seconds: float
     training_seconds: float
     export_seconds: float
+    baselines_seconds: float = 0.0
 
     def lines(self) -> list[tuple[str, float]]:
         """(phase, seconds) in the order the phases run."""
@@ -32,12 +33,18 @@ class Budget(Spec):
             ("calibrate the learning rate", self.calibration_seconds),
             ("search", self.search_seconds),
             ("final training", self.training_seconds),
+            ("baselines", self.baselines_seconds),
             ("export, check and score", self.export_seconds),
         ]
 
 
 def divide(
-    total_seconds: float, *, calibrate: bool = True, search_share: float = SEARCH_SHARE
+    total_seconds: float,
+    *,
+    calibrate: bool = True,
+    search_share: float = SEARCH_SHARE,
+    baseline_rounds: int = 0,
+    num_cores: int = 1,
 ) -> Budget:
     """Divide the time of a whole job among its phases.
 
@@ -45,6 +52,8 @@ def divide(
         total_seconds: the `--timeout`.
         calibrate: whether the learning rate is to be calibrated where there is time for it.
         search_share: of the time left for calibration, search and training; 0 to 0.9.
+        baseline_rounds: rounds of baselines, `num_cores` at a time on one core each; each gets as
+            many core-seconds as calibration, search and training took together.
 
     Raises:
         ConfigError: the time is too short for any search.
@@ -58,7 +67,7 @@ def divide(
         raise ConfigError(f"search_share: must be above 0 and at most 0.9, got {search_share}")
     export = max(min(EXPORT_SECONDS, total_seconds / 4), EXPORT_SHARE * total_seconds)
     prepare = 0.03 * total_seconds
-    rest = total_seconds - export - prepare
+    rest = (total_seconds - export - prepare) / (1 + baseline_rounds * num_cores)
     calibrated = calibrate and total_seconds >= SHORTEST_CALIBRATED_SECONDS
     calibration = CALIBRATION_SHARE * rest if calibrated else 0.0
     search = search_share * rest
@@ -69,4 +78,5 @@ def divide(
         search_seconds=search,
         training_seconds=rest - calibration - search,
         export_seconds=export,
+        baselines_seconds=rest * baseline_rounds * num_cores,
     )

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +106,23 @@ class ArmProcess:
                 self._on_progress(self.task.name, self.latest)
 
 
+def wait_for(arms: Sequence[ArmProcess]) -> None:
+    """Until all are finished; whatever ends the wait ends the others too.
+
+    Raises EvaluationError.
+    """
+    try:
+        for arm in arms:
+            arm.wait()
+    except BaseException:
+        for arm in arms:
+            arm.stop()
+        raise
+
+
 def train_arm(task: ArmTask, *, on_progress: Callable[[Progress], None]) -> None:
     """Train the arm in this process."""
-    from archsmith.workflow.training import train_model
+    from archsmith.workflow.training import train_interruptibly
 
     corpus = Corpus.open(task.corpus)
     tokenizer = Tokenizer.from_file(task.tokenizer)
@@ -118,7 +132,7 @@ def train_arm(task: ArmTask, *, on_progress: Callable[[Progress], None]) -> None
         TokenFile.build(corpus, split, tokenizer, task.tokens_dir, num_threads=task.num_threads)
         for split in (Split.TRAIN, Split.SEARCH)
     )
-    train_model(
+    train_interruptibly(
         task.architecture,
         train_tokens=train,
         validation_tokens=search,

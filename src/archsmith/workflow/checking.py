@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from archsmith.budget import Budget, divide
+from archsmith.budget import Budget
 from archsmith.config import Spec
 from archsmith.data.splits import Split
 from archsmith.trial import Rung
-from archsmith.workflow.pipeline import make_suggestion, plan_ladder
+from archsmith.workflow.pipeline import make_suggestion, plan_budget, plan_ladder
 from archsmith.workflow.search_config import SearchConfig
 from archsmith.workflow.suggestion import Suggestion
 from archsmith.workflow.workspace import Workspace, require_export
@@ -61,13 +61,7 @@ def check(
     """
     require_export()
     workspace = Workspace(config, root=root, report=report)
-    budget = (
-        divide(
-            config.timeout, calibrate=config.plan.calibrate, search_share=config.plan.search_share
-        )
-        if config.timeout is not None
-        else None
-    )
+    budget = plan_budget(config) if config.timeout is not None else None
     suggestion = make_suggestion(
         workspace,
         recipe=config.training,

@@ -19,7 +19,7 @@ from archsmith.workflow.handover import TRANSFORMERS, own_logits, write_gguf
 from archsmith.workflow.model_folder import TrainedModel, is_model_folder, load_model_folder
 from archsmith.workflow.pipeline import Pipeline, Watcher, last_rung
 from archsmith.workflow.search_config import load_search_config
-from archsmith.workflow.training import train_model
+from archsmith.workflow.training import train_interruptibly
 
 
 class Exported(Spec):
@@ -53,7 +53,7 @@ def train_trial(
     chosen = choose_trial(study, trial)
     size = chosen.architecture.vocab_size
     workspace = pipeline.workspace
-    return train_model(
+    return train_interruptibly(
         chosen.architecture,
         train_tokens=workspace.tokens(Split.TRAIN, size),
         validation_tokens=workspace.tokens(Split.SEARCH, size),

@@ -17,21 +17,19 @@ from archsmith.config import validate
 from archsmith.data.corpus import Corpus
 from archsmith.data.protocol import ScoringProtocol
 from archsmith.data.splits import Split
-from archsmith.errors import ConfigError, InfeasibleError
+from archsmith.errors import ConfigError
 from archsmith.presets import scaled_llama
-from archsmith.strategies.base import Strategy
 from archsmith.strategies.llama_shape import LlamaShape
 from archsmith.strategies.parameter_maximizer import ParameterMaximizer
 from archsmith.train.recipe import Recipe
-from archsmith.trial import ArmResult, Observation, Problem, TrialState
-from archsmith.workflow.arms import ArmProcess
+from archsmith.trial import ArmResult
+from archsmith.workflow.arms import ArmProcess, wait_for
+from archsmith.workflow.fitting import fitted
 from archsmith.workflow.floors import measure_floors
-from archsmith.workflow.model_folder import load_model_folder
-from archsmith.workflow.pipeline import Pipeline, Watcher, measure_latency
+from archsmith.workflow.pipeline import BASELINES, MAXIMIZER, Pipeline, Watcher
 from archsmith.workflow.search_config import SearchConfig
 
-LLAMA = "fitted Llama shape"
-MAXIMIZER = "parameter maximizer"
+LLAMA = BASELINES["llama_shape"]
 COPIED = "copied, 32k vocabulary"
 COPIED_VOCAB_SIZE = 32_000
 MAX_PARAMS = 2_000_000
@@ -131,38 +129,13 @@ def run_demo(
         raise
     pipeline.begin("the other baselines, for the same seconds", seconds)
     others = [_start(pipeline, name, arms[name], recipe, seconds) for name in (MAXIMIZER, COPIED)]
-    try:
-        for other in others:
-            other.wait()
-    except BaseException:
-        for other in others:
-            other.stop()
-        raise
+    wait_for(others)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         floors = pool.submit(_floors, pipeline.workspace.corpus.directory, config.protocol)
         rows = [pipeline.hand_over(model, trial=winner.trial).arm]
-        rows += [_baseline(pipeline, name) for name in arms]
+        rows += [pipeline.baseline(name) for name in arms]
         _finish(pipeline, rows, floors)
     return pipeline
-
-
-def fitted(problem: Problem, strategy: Strategy, *, attempts: int = 12) -> Architecture:
-    """A strategy's first proposal that meets every limit, milliseconds measured included.
-
-    Raises InfeasibleError.
-    """
-    history: list[Observation] = []
-    measured = [one for one in problem.limits if one.metric == "decode_ms_per_token"]
-    for number in range(attempts):
-        point = strategy.propose(problem, history, problem.rng(number)).architecture
-        latency = measure_latency(point)["decode_ms_per_token"] if measured else 0.0
-        if all(limit.holds(latency) for limit in measured):
-            return point
-        history.append(Observation(number=number, architecture=point, state=TrialState.REJECTED))
-    raise InfeasibleError(
-        f"{strategy.type}: the first {attempts} shapes take more milliseconds per token here than "
-        f"{measured[0]}; the last took {latency:.3g} ms"
-    )
 
 
 def copied(pipeline: Pipeline) -> Architecture:
@@ -189,14 +162,6 @@ def _start(
     # the child's own start-up is no training: it is not counted against the arm
     task = pipeline.arm_task(name, architecture, recipe=recipe, max_seconds=seconds)
     return ArmProcess(task, on_progress=pipeline.watcher.training)
-
-
-def _baseline(pipeline: Pipeline, name: str) -> ArmResult:
-    folder = pipeline.arm_dir(name)
-    arm = pipeline.hand_over(load_model_folder(folder), name=name, kind="baseline", trial=None).arm
-    if name == MAXIMIZER:
-        arm = arm.model_copy(update={"details": {**arm.details, "role": "maximizer"}})
-    return arm
 
 
 def _floors(corpus: Path, protocol: ScoringProtocol) -> list[ArmResult]:

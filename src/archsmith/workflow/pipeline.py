@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from archsmith import registry
 from archsmith.architecture.tree import Architecture
 from archsmith.budget import Budget, divide
 from archsmith.config import validate
@@ -39,20 +40,28 @@ from archsmith.store.urls import resolve_storage
 from archsmith.study import Study, create_study
 from archsmith.train.recipe import Recipe
 from archsmith.trial import ArmResult, Rung, TrialState
-from archsmith.workflow.arms import ArmTask
+from archsmith.workflow.arms import ArmProcess, ArmTask, wait_for
 from archsmith.workflow.calibration import NUM_RUNS, Calibration, calibrate
+from archsmith.workflow.fitting import fitted, measure_latency
 from archsmith.workflow.floors import measure_floors
 from archsmith.workflow.handover import Handover, Yardstick, hand_over
-from archsmith.workflow.model_folder import TrainedModel
+from archsmith.workflow.model_folder import TrainedModel, TrainingRecord, load_model_folder
 from archsmith.workflow.search_config import SearchConfig
 from archsmith.workflow.selection import Finalist, choose_finalists, select
 from archsmith.workflow.suggestion import Suggestion, measure_speed, suggest
 from archsmith.workflow.tasks import check_tasks, is_task, search_objectives, task_errors
 from archsmith.workflow.throughput import training_tokens_per_second
-from archsmith.workflow.training import train_model
+from archsmith.workflow.training import train_interruptibly
 from archsmith.workflow.workspace import Workspace
 
 WINNER = "search winner"
+MAXIMIZER = "parameter maximizer"
+# strategy -> its arm's name in tables
+BASELINES = {
+    "parameter_maximizer": MAXIMIZER,
+    "llama_shape": "fitted Llama shape",
+    "phi3_shape": "fitted Phi-3 shape",
+}
 # Held-out text scored at a rung. Candidates are compared on the same bytes, so the text's own
 # variance cancels; at twice as much, scoring took 40 % of a short rung's time.
 RUNG_SCORE_BYTES = 1 << 16
@@ -105,15 +114,7 @@ class Pipeline:
         self.root = root
         self.watcher = watcher or Watcher()
         self.workspace = Workspace(config, root=root, report=self.watcher.progress)
-        self.budget: Budget | None = (
-            divide(
-                config.timeout,
-                calibrate=config.plan.calibrate,
-                search_share=config.plan.search_share,
-            )
-            if config.timeout is not None
-            else None
-        )
+        self.budget: Budget | None = plan_budget(config) if config.timeout is not None else None
         self._clock = clock
         self._command = command
         self._notes: dict[str, Any] = {}
@@ -128,6 +129,11 @@ class Pipeline:
     def name(self) -> str:
         """The study's name."""
         return self.config.study_name
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """Names of the arms trained beside the winner."""
+        return tuple(BASELINES[kind] for kind in self.config.baselines)
 
     @property
     def threads(self) -> int:
@@ -194,9 +200,7 @@ class Pipeline:
             self.store.put_note(self.name, key, value)
         self._notes.clear()
         self.store.put_note(self.name, "command", self._command)
-        self.store.put_note(
-            self.name, "verdict", {"primary_baseline": "parameter maximizer", "margin": 0.005}
-        )
+        self.store.put_note(self.name, "verdict", {"primary_baseline": MAXIMIZER, "margin": 0.005})
         if self.budget is not None:
             self.store.put_note(self.name, "plan", dict(self.budget.lines()))
         return study
@@ -368,10 +372,53 @@ class Pipeline:
         self.search(study, recipe)
         winner = self.select(study)
         model = self.train(study, winner, recipe, should_stop=should_stop)
+        self.train_baselines(recipe, winner_record=model.record)
         done = self.hand_over(model, trial=winner.trial)
-        arms = [done.arm, *self.floors()]
+        arms = [done.arm, *(self.baseline(name) for name in self.baselines), *self.floors()]
         self.record_arms(arms)
         return arms
+
+    def train_baselines(self, recipe: Recipe, *, winner_record: TrainingRecord) -> None:
+        """Train each baseline in a process of its own, one core each, as many as there are cores.
+
+        Each gets as many core-seconds as calibration, search and final training together; without
+        a timeout, as much text as the winner.
+        """
+        if not self.config.baselines:
+            return
+        budget, problem = self.budget, self.workspace.problem()
+        seconds = None
+        if budget is not None:
+            searched = budget.calibration_seconds + budget.search_seconds
+            seconds = searched * self.config.n_jobs + budget.training_seconds * self.threads
+        self.begin("train the baselines", None if budget is None else budget.baselines_seconds)
+        started = self._clock()
+        waiting = list(self.config.baselines)
+        while waiting:
+            group, waiting = waiting[: self.threads], waiting[self.threads :]
+            running = [
+                ArmProcess(
+                    self.arm_task(
+                        BASELINES[kind],
+                        fitted(problem, registry.find("strategies", kind)()),
+                        recipe=recipe,
+                        max_seconds=seconds,
+                        train_bytes=winner_record.train_bytes if seconds is None else None,
+                    ),
+                    on_progress=self.watcher.training,
+                )
+                for kind in group
+            ]
+            wait_for(running)
+        self._spend("baselines", self._clock() - started)
+
+    def baseline(self, name: str) -> ArmResult:
+        """Hand over a baseline that was trained; its row of the comparison."""
+        model = load_model_folder(self.arm_dir(name))
+        arm = self.hand_over(model, name=name, kind="baseline", trial=None).arm
+        if name == MAXIMIZER:
+            arm = arm.model_copy(update={"details": {**arm.details, "role": "maximizer"}})
+        return arm
 
     # parts
 
@@ -449,7 +496,7 @@ class Pipeline:
         self, name: str, architecture: Architecture, *, recipe: Recipe, **options: Any
     ) -> TrainedModel:
         size = architecture.vocab_size
-        return train_model(
+        return train_interruptibly(
             architecture,
             train_tokens=self.workspace.tokens(Split.TRAIN, size),
             validation_tokens=self.workspace.tokens(Split.SEARCH, size),
@@ -555,6 +602,19 @@ class Pipeline:
         self.store.spend(self.name, phase, seconds=seconds)
 
 
+def plan_budget(config: SearchConfig) -> Budget:
+    """How the file's timeout is divided. Raises ConfigError where it is too short."""
+    assert config.timeout is not None
+    cores = num_usable_cores()
+    return divide(
+        config.timeout,
+        calibrate=config.plan.calibrate,
+        search_share=config.plan.search_share,
+        baseline_rounds=-(-len(config.baselines) // cores),
+        num_cores=max(cores, config.n_jobs),
+    )
+
+
 def plan_ladder(
     config: SearchConfig, suggestion: Suggestion, bytes_per_token: Mapping[int, float]
 ) -> tuple[Rung, ...]:
@@ -580,14 +640,6 @@ def last_rung(trial: TrialRecord) -> Any:
     """The job of the highest rung a trial finished."""
     done = [j for j in trial.jobs if j.kind is JobKind.RUNG and j.state is JobState.DONE]
     return max(done, key=lambda job: job.rung)
-
-
-def measure_latency(architecture: Architecture) -> dict[str, float]:
-    """Milliseconds per token in llama.cpp with random weights, half the context filled."""
-    from archsmith.export.latency import decode_ms_per_token
-
-    timing = decode_ms_per_token([architecture])[0]
-    return {"decode_ms_per_token": timing.median_ms}
 
 
 def make_suggestion(

@@ -7,7 +7,7 @@ from pathlib import Path
 from archsmith.config import validate
 from archsmith.workflow.pipeline import make_suggestion
 from archsmith.workflow.search_config import SearchConfig
-from archsmith.workflow.starter import vocab_sizes_for
+from archsmith.workflow.starter import held_out_fraction, vocab_sizes_for
 from archsmith.workflow.suggestion import Suggestion
 from archsmith.workflow.workspace import Workspace
 
@@ -48,6 +48,8 @@ def quick_suggestion(
                     "files": list(files),
                     "exclude": list(exclude),
                     "near_duplicates": False,
+                    "validation_fraction": held_out_fraction(num_bytes),
+                    "test_fraction": held_out_fraction(num_bytes),
                 },
                 "tokenizer": {"vocab_sizes": vocab_sizes_for(num_bytes)},
                 "space": {"quantizations": list(quantizations)},

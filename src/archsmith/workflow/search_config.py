@@ -81,7 +81,11 @@ class PlanConfig(Spec):
 
 
 class SearchConfig(Spec):
-    """A whole search, as written in `search.toml`."""
+    """A whole search, as written in `search.toml`.
+
+    `baselines` are hand-drawn shapes trained to the end for the same core-seconds as the whole
+    search, for the report's verdict; they take their time out of `timeout`.
+    """
 
     study_name: str = Field(pattern=r"^[A-Za-z0-9_.\-]{1,100}$")
     storage: str = "sqlite:///archsmith.db"
@@ -92,6 +96,7 @@ class SearchConfig(Spec):
     timeout: float | None = None
     n_trials: PositiveInt | None = None
     n_jobs: PositiveInt = 1
+    baselines: tuple[Literal["parameter_maximizer", "llama_shape", "phi3_shape"], ...] = ()
     corpus: CorpusConfig
     tokenizer: TokenizerConfig = TokenizerConfig()
     space: SpaceConfig = SpaceConfig()

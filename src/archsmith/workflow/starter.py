@@ -22,7 +22,7 @@ seed = 0
 [corpus]
 files = [{files}]
 exclude = []                              # globs, as "drafts/**"
-# text_field = "text"                     # for .jsonl files
+{fractions}# text_field = "text"                     # for .jsonl files
 # near_duplicates = true                  # drop documents that nearly repeat another
 
 [tokenizer]
@@ -47,6 +47,13 @@ search_share = 0.25                       # of the time; calibration and export 
 optimizer = "muon"                        # or "adamw"
 """
 
+_FRACTIONS = """\
+validation_fraction = {held_out}                # of a small corpus, enough to tell models apart
+test_fraction = {held_out}
+"""
+# Held-out text below this says little, and the splits of a small corpus vary around their share.
+_HELD_OUT_BYTES = 32_768
+
 
 def starter_text(
     *,
@@ -58,6 +65,7 @@ def starter_text(
     timeout: str = "8h",
 ) -> str:
     """The text of a search file for a corpus of `corpus_bytes` bytes."""
+    held_out = held_out_fraction(corpus_bytes)
     return _TEMPLATE.format(
         study_name=study_name,
         corpus_bytes=format_bytes(corpus_bytes),
@@ -67,6 +75,7 @@ def starter_text(
         n_jobs=max(num_cores, 1),
         files=", ".join(f'"{pattern}"' for pattern in files),
         vocab_sizes=list(vocab_sizes_for(corpus_bytes)),
+        fractions="" if held_out <= 0.02 else _FRACTIONS.format(held_out=held_out),
         context_bytes=1024 if corpus_bytes < parse_bytes("20MB") else 2048,
     )
 
@@ -79,6 +88,11 @@ def vocab_sizes_for(corpus_bytes: int) -> tuple[int, ...]:
     largest = max(512, corpus_bytes // 500)
     sizes = [size for size in (512, 1024, 2048, 4096, 8192, 16384, 32768) if size <= largest]
     return tuple(sizes[-5:])
+
+
+def held_out_fraction(corpus_bytes: int) -> float:
+    """Share of the text for each held-out split: 2 %, more of a corpus below 1.6 MB."""
+    return round(min(max(_HELD_OUT_BYTES / max(corpus_bytes, 1), 0.02), 0.2), 3)
 
 
 def study_name_of(folder: Path) -> str:

@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from archsmith.architecture.tree import Architecture
 from archsmith.data.protocol import ScoringProtocol
@@ -29,6 +30,20 @@ from archsmith.workflow.model_folder import (
 SAVE_EVERY_SECONDS = 60.0
 _TRUNK = "trunk"
 _STATE = "progress.json"
+
+
+def train_interruptibly(
+    architecture: Architecture,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    **options: Any,
+) -> TrainedModel:
+    """`train_model`, in which Ctrl-C and SIGTERM save the trunk before they raise."""
+    interrupts = Interrupts()
+    with interrupts.listening():
+        return train_model(
+            architecture, should_stop=lambda: should_stop() or interrupts.asked(), **options
+        )
 
 
 def train_model(
@@ -128,7 +143,9 @@ def _train(
         checkpoint = own
     started = clock()
     if checkpoint is None:
-        trunk = Trunk.start(architecture, recipe=recipe, seed=seed, tokens=train_tokens)
+        trunk = Trunk.start(
+            architecture, recipe=recipe, seed=seed, tokens=train_tokens, device="auto"
+        )
     else:
         trunk = Trunk.load(checkpoint, tokens=train_tokens)
         _check_same(trunk.architecture, architecture, checkpoint)
