@@ -6,10 +6,11 @@ Used through `finished_search`, which runs it once for all tests of a process.
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,8 +135,12 @@ class FinishedSearch:
         return Pipeline(config, root=root, watcher=watcher)
 
     def copy(self, folder: Path) -> "FinishedSearch":
-        """The same search in another folder, free to be damaged; its study stays findable."""
+        """The same search as if it had been made in another folder, free to be damaged."""
         shutil.copytree(self.folder, folder)
+        with closing(sqlite3.connect(folder / "archsmith.db")) as connection:
+            places = (str(self.folder), str(folder))
+            connection.execute("UPDATE studies SET spec = replace(spec, ?, ?)", places)
+            connection.commit()
         return FinishedSearch(folder)
 
 
@@ -168,15 +173,16 @@ def archsmith(
     env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own; its exit code is checked against `code`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "archsmith", *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    with one_core():
+        done = subprocess.run(
+            [sys.executable, "-m", "archsmith", *map(str, arguments)],
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
     if code is not None:
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr

@@ -118,7 +118,9 @@ def test_a_folder_with_another_model_is_refused(
         train(output_dir=begun, train_bytes=BYTES, should_stop=after(10))
     other = partial(train_model, shape(64), **train.keywords)  # type: ignore[attr-defined]
     for folder in (finished, begun):
-        with pytest.raises(ConfigError, match=r"holds another model .*choose another output folder"):
+        with pytest.raises(
+            ConfigError, match=r"holds another model .*choose another output folder"
+        ):
             other(output_dir=folder, train_bytes=BYTES)
 
 

@@ -17,7 +17,7 @@ def replaced(path: Path, *, overwrite: bool) -> Iterator[Path]:
     Raises ExportError if `path` exists and must not be replaced. On an error nothing is left.
     """
     if path.exists() and not overwrite:
-        raise ExportError(f"{path} exists; give another path, or allow overwriting")
+        raise ExportError(f"{path} exists; give another path, or overwrite it with --force")
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
