@@ -1,4 +1,4 @@
-"""A whole search on generated text, small enough for a test; shared by tests/workflow and tests/cli.
+"""A whole search on generated text, small enough for a test; for tests/workflow and tests/cli.
 
 Used through `finished_search`, which runs it once for all tests of a process.
 """

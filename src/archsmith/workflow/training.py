@@ -72,61 +72,14 @@ def train_model(
         train_bytes: text to train on, cooldown included; exactly one of the two is given.
         checkpoint: trunk to continue; one that an earlier call left in `output_dir` goes first.
         protocol: of the held-out readings along the way; cheap with `max_bytes`.
-        should_stop: polled between updates; True saves the trunk and raises, as Ctrl-C does.
+        should_stop: polled between updates; True saves the trunk and raises.
 
     Raises:
         ConfigError: not exactly one end is given, or the folder cannot be written or holds
             another model.
-        SearchInterrupted: `should_stop` or Ctrl-C asked; the same call continues.
+        SearchInterrupted: `should_stop` asked; the same call continues.
         DivergedError, OutOfMemoryError, CheckpointError: as `archsmith.train.trunk`.
     """
-    if (max_seconds is None) == (train_bytes is None):
-        raise ConfigError("give exactly one of max_seconds and train_bytes")
-    if is_model_folder(output_dir):
-        model = load_model_folder(output_dir)
-        _check_same(model.architecture, architecture, output_dir)
-        return model
-    interrupts = Interrupts()
-    with interrupts.listening():
-        return _train(
-            architecture,
-            train_tokens=train_tokens,
-            validation_tokens=validation_tokens,
-            tokenizer=tokenizer,
-            recipe=recipe,
-            protocol=protocol,
-            output_dir=output_dir,
-            max_seconds=max_seconds,
-            train_bytes=train_bytes,
-            checkpoint=checkpoint,
-            seed=seed,
-            num_threads=num_threads,
-            num_readings=num_readings,
-            on_progress=on_progress,
-            should_stop=lambda: should_stop() or interrupts.asked(),
-            clock=clock,
-        )
-
-
-def _train(
-    architecture: Architecture,
-    *,
-    train_tokens: TokenFile,
-    validation_tokens: TokenFile,
-    tokenizer: Tokenizer,
-    recipe: Recipe,
-    protocol: ScoringProtocol,
-    output_dir: Path,
-    max_seconds: float | None,
-    train_bytes: int | None,
-    checkpoint: Path | None,
-    seed: int,
-    num_threads: int,
-    num_readings: int,
-    on_progress: Callable[[Progress], None],
-    should_stop: Callable[[], bool],
-    clock: Callable[[], float],
-) -> TrainedModel:
     import torch
 
     from archsmith.model.transformer import to_numpy
@@ -134,6 +87,12 @@ def _train(
     from archsmith.train.scoring import score_model
     from archsmith.train.trunk import Reading, Trunk
 
+    if (max_seconds is None) == (train_bytes is None):
+        raise ConfigError("give exactly one of max_seconds and train_bytes")
+    if is_model_folder(output_dir):
+        there = load_model_folder(output_dir)
+        _check_same(there.architecture, architecture, output_dir)
+        return there
     torch.set_num_threads(num_threads)
     own, state_file = output_dir / _TRUNK, output_dir / _STATE
     curve: list[tuple[int, float, float]] = []
