@@ -8,7 +8,6 @@ import random
 from pathlib import Path
 
 import archsmith
-from archsmith.api import export, train
 
 OUTPUT = Path("quickstart-output")
 
@@ -72,7 +71,7 @@ def main() -> None:
     # the best trunk goes on from its checkpoint, then cools down
     best = study.best_trials[0]
     trunk = [job.checkpoint_out for job in best.jobs if job.checkpoint_out][-1]
-    model = train(
+    model = archsmith.train_model(
         best.architecture,
         corpus,
         tokenizer,
@@ -83,7 +82,7 @@ def main() -> None:
     print(f"trained: {model.record.curve[-1][2]:.3f} bits per byte held out")
 
     # both formats, reloaded by transformers and by llama.cpp and compared
-    exported = export(model, OUTPUT / "export", overwrite=True)
+    exported = archsmith.export_model(model, OUTPUT / "export", overwrite=True)
     for path in exported.paths:
         print("written:", path)
 

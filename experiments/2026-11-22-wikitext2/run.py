@@ -30,7 +30,7 @@ from archsmith.workflow.search_config import SearchConfig
 
 N_TRIALS = 32
 LIMITS = ("file_bytes <= 512KiB",)
-TRAIN_BYTES = 4_000_000
+TRAIN_BYTES = 1_000_000
 SEARCHES: dict[str, dict[str, Any]] = {
     "random": {"type": "random"},
     "regularized_evolution": {
@@ -72,16 +72,21 @@ def config_of(data: Path, name: str, size: Size) -> SearchConfig:
                 "continuous": True,
             },
             "tokenizer": {"vocab_sizes": [512, 1024, 2048, 4096]},
-            "space": {"preset": "portable", "quantizations": ["Q4_0", "Q8_0"]},
+            "space": {
+                "preset": "portable",
+                "depths": [1, 2, 3, 4, 6, 8],
+                "quantizations": ["Q4_0", "Q8_0"],
+            },
             "strategy": strategy,
-            "training": {"batch_tokens": 336, "warmup_steps": 40},
+            "training": {"batch_tokens": 192, "warmup_steps": 30},
             "plan": {
-                "context_bytes": 1024,
+                "context_bytes": 512,
                 "train_bytes": size.train_bytes,
-                "rungs": [0.06, 0.18, 0.5],
+                "rungs": [0.1, 0.3],
+                "reduction_factor": 4,
                 "finalists": 3,
             },
-            "protocol": {"context_bytes": 1024, "stride_bytes": 512},
+            "protocol": {"context_bytes": 512, "stride_bytes": 256},
         }
     )
 

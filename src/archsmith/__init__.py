@@ -22,11 +22,11 @@ _NAMES = {
     "Tokenizer": "archsmith.data.tokenizer",
     "Watcher": "archsmith.workflow.pipeline",
     "create_study": "archsmith.api",
-    "export": "archsmith.api",
+    "export_model": "archsmith.api",
     "load_study": "archsmith.study",
     "prepare_corpus": "archsmith.api",
     "space_for": "archsmith.api",
-    "train": "archsmith.api",
+    "train_model": "archsmith.api",
     "trunk_training": "archsmith.api",
 }
 _MODULES = {"presets": "archsmith.presets", "spaces": "archsmith.space.presets"}
@@ -46,13 +46,13 @@ __all__ = [
     "Tokenizer",
     "Watcher",
     "create_study",
-    "export",
+    "export_model",
     "load_study",
     "prepare_corpus",
     "presets",
     "space_for",
     "spaces",
-    "train",
+    "train_model",
     "trunk_training",
 ]
 
@@ -60,10 +60,10 @@ if TYPE_CHECKING:
     from archsmith import presets
     from archsmith.api import (
         create_study,
-        export,
+        export_model,
         prepare_corpus,
         space_for,
-        train,
+        train_model,
         trunk_training,
     )
     from archsmith.architecture.tree import Architecture

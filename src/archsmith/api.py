@@ -9,8 +9,10 @@ study = archsmith.create_study(
 )
 study.optimize(archsmith.trunk_training(corpus, tokenizer, work_dir="work"), n_trials=50)
 best = study.best_trials[0].architecture
-model = archsmith.train(best, corpus, tokenizer, train_bytes="50MB", output_dir="notes-model")
-archsmith.export(model, "notes-files")
+model = archsmith.train_model(
+    best, corpus, tokenizer, train_bytes="50MB", output_dir="notes-model"
+)
+archsmith.export_model(model, "notes-files")
 """
 
 from collections.abc import Mapping, Sequence
@@ -88,6 +90,7 @@ def create_study(
     limits: Sequence[str | Limit] = (),
     train_bytes: int | str,
     rungs: Sequence[float] = (0.03, 0.1, 0.3),
+    recipe: Recipe | None = None,
     seed: int = 0,
     load_if_exists: bool = False,
     **options: Any,
@@ -97,6 +100,7 @@ def create_study(
     Args:
         tokenizer: the largest; its entries are part of the file's bytes.
         train_bytes: text of the final training; `rungs` are shares of it.
+        recipe: the evaluator's, which says how short a rung may be.
         options: as `archsmith.study.create_study`.
 
     Raises:
@@ -108,7 +112,7 @@ def create_study(
     context = CostContext(tokenizer_bytes=prefix_num_bytes(tokenizer))
     parsed = [Limit.parse(limit) if isinstance(limit, str) else limit for limit in limits]
     measured = {*objectives, *(limit.metric for limit in parsed)}
-    recipe = Recipe()
+    recipe = recipe or Recipe()
     least = max(2 * recipe.warmup_steps, LEAST_UPDATES) * recipe.batch_tokens
     total = parse_bytes(train_bytes)
 
@@ -156,7 +160,7 @@ def trunk_training(
     )
 
 
-def train(
+def train_model(
     architecture: Architecture,
     corpus: Corpus,
     tokenizer: Tokenizer,
@@ -174,7 +178,7 @@ def train(
     Exactly one of `train_bytes` and `max_seconds` is given. `options` as
     `archsmith.workflow.training.train_model`.
     """
-    from archsmith.workflow.training import train_model
+    from archsmith.workflow.training import train_interruptibly
 
     size = architecture.vocab_size
     own = tokenizer if size == tokenizer.vocab_size else tokenizer.prefix(size)
@@ -183,7 +187,7 @@ def train(
         TokenFile.build(corpus, split, own, folder / "tokens")
         for split in (Split.TRAIN, Split.SEARCH)
     )
-    return train_model(
+    return train_interruptibly(
         architecture,
         train_tokens=train_tokens,
         validation_tokens=search_tokens,
@@ -199,7 +203,7 @@ def train(
     )
 
 
-def export(
+def export_model(
     model: "TrainedModel | str | Path",
     output_dir: str | Path,
     *,
@@ -211,12 +215,12 @@ def export(
 
     Raises ExportError, GateError.
     """
-    from archsmith.workflow.continuing import export_model
+    from archsmith.workflow.continuing import export_trained
     from archsmith.workflow.model_folder import load_model_folder
 
     if isinstance(model, str | Path):
         model = load_model_folder(Path(model))
-    return export_model(
+    return export_trained(
         model,
         formats=formats,
         output_dir=Path(output_dir),

@@ -66,6 +66,14 @@ def of_kind(base: type[SpecT], kind: str) -> Any:
             found = registry.find(kind, tag)
         except ConfigError as error:
             raise PydanticCustomError("unknown_type", "{text}", {"text": str(error)}) from None
+        known = [name for name in found.model_fields if name != "type"]
+        for key in value:
+            if key != "type" and key not in known:
+                raise PydanticCustomError(
+                    "unknown_key",
+                    "unknown key '{key}' of '{tag}'; {known}",
+                    {"key": key, "tag": tag, "known": did_you_mean(key, known)},
+                )
         return found.model_validate({k: v for k, v in value.items() if k != "type"})
 
     serialize = SerializeAsAny()  # type: ignore[type-arg]

@@ -318,9 +318,7 @@ class Study:
                     deadline=deadline,
                     interrupts=interrupts,
                     budget_bytes=budget,
-                    best=lambda trials: find_best(
-                        trials, objectives=self.problem.objectives, limits=self.problem.limits
-                    ),
+                    best=lambda trials: worth_keeping(trials, self.problem),
                     on_event=on_event,
                 )
             finally:
@@ -441,6 +439,16 @@ class Study:
                 "use executor='processes'"
             )
         return self.strategy
+
+
+def worth_keeping(trials: Sequence[TrialRecord], problem: Problem) -> list[TrialRecord]:
+    """Whose checkpoints the disk budget never takes: the best, the first trial (what the search
+    began with), and the ten that lead by the first objective."""
+    objectives, limits = problem.objectives, problem.limits
+    scored = [t for t in trials if t.rung >= 0 and objectives[0] in t.metrics]
+    leading = sorted(scored, key=lambda trial: (trial.metrics[objectives[0]], trial.number))[:10]
+    best = find_best(trials, objectives=objectives, limits=limits)
+    return [*best, *leading, *(trial for trial in trials if trial.number == 0)]
 
 
 def find_best(

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import click
 
 import archsmith.cli
-from archsmith.errors import ArchsmithError
+from archsmith.errors import ArchsmithError, SearchInterrupted
 
 _GC_THRESHOLD = 50_000
 
@@ -73,6 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; the same command continues", err=True)
         sys.exit(130)
+    except SearchInterrupted as error:
+        click.echo(str(error), err=True)
+        sys.exit(error.exit_code)
     except ArchsmithError as error:
         if os.environ.get("ARCHSMITH_DEBUG"):
             raise

@@ -41,7 +41,6 @@ class StrategyContract:
     def test_its_settings_survive_json(self, strategy: Strategy) -> None:
         read = type(strategy).model_validate_json(canonical_json(strategy))
         assert read == strategy
-        assert strategy.type in registry.names("strategies") or type(strategy).__module__
 
     def test_every_proposal_is_new_feasible_and_of_the_space(self, strategy: Strategy) -> None:
         problem = toy_problem()

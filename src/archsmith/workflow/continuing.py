@@ -92,7 +92,7 @@ def export_source(
         model = _finish_best(source, output_dir / "model", watcher or Watcher())
     else:
         raise ConfigError(f"{source}: give a model folder that 'archsmith train' wrote, or a .toml")
-    return export_model(
+    return export_trained(
         model,
         formats=formats,
         output_dir=output_dir,
@@ -101,7 +101,7 @@ def export_source(
     )
 
 
-def export_model(
+def export_trained(
     model: TrainedModel,
     *,
     formats: Sequence[str],

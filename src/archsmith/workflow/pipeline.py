@@ -65,6 +65,7 @@ BASELINES = {
 # Held-out text scored at a rung. Candidates are compared on the same bytes, so the text's own
 # variance cancels; at twice as much, scoring took 40 % of a short rung's time.
 RUNG_SCORE_BYTES = 1 << 16
+_NOTE_SECONDS = 5.0
 # No rung ends before so many updates, nor before twice the warm-up.
 LEAST_UPDATES = 200
 # The corpus's difficulty, measured as it was for the runs behind the prior.
@@ -188,7 +189,7 @@ class Pipeline:
             static_metrics=self.workspace.static_metrics,
             limits=self.config.limits,
             rungs=rungs,
-            halving=Halving(eta=max(2, round(self.config.plan.reduction_factor))),
+            halving=Halving(eta=self.config.plan.reduction_factor),
             seed=self.config.seed,
             start=start,
             measure=measure_latency if needs_latency else None,
@@ -221,10 +222,19 @@ class Pipeline:
         self.begin("search", None if self.budget is None else self.budget.search_seconds)
         left = None
         if self.budget is not None:
-            left = self.budget.search_seconds * self._share_of_search() - self._spent("search")
+            left = self.budget.search_seconds * self._share_of_search() - self._searched_seconds()
             if left <= 0:
                 return
-        started = self._clock()
+        started, before = self._clock(), self._searched_seconds()
+        noted = started
+
+        def tell(event: Event) -> None:
+            nonlocal noted
+            if self._clock() - noted > _NOTE_SECONDS:  # a killed search keeps its account
+                noted = self._clock()
+                self.store.put_note(self.name, "search_seconds", before + noted - started)
+            self.watcher.event(event)
+
         try:
             while True:
                 study.optimize(
@@ -232,7 +242,7 @@ class Pipeline:
                     n_trials=self.config.n_trials,
                     timeout=left,
                     n_jobs=self.config.n_jobs,
-                    on_event=self.watcher.event,
+                    on_event=tell,
                     # a second thread gains little on small networks and loses much to neighbours
                     threads=1,
                 )
@@ -243,7 +253,9 @@ class Pipeline:
                 # the first trunk goes on: what the final training extends is not lost time
                 self.watcher.note("no first rung is finished yet; the search goes on until one is")
         finally:
-            self._spend("search", self._clock() - started)
+            seconds = before + self._clock() - started
+            self.store.put_note(self.name, "search_seconds", seconds)
+            self._spend("search", seconds - before)
 
     def select(self, study: Study) -> Finalist:
         """Finalists on the selection split; the winner of the search."""
@@ -442,7 +454,9 @@ class Pipeline:
         Its opening is noted with the time.
         """
         opened = self._stored_note("test_opened") or []
-        self.store.put_note(self.name, "test_opened", [*opened, time.time()])
+        self.store.put_note(
+            self.name, "test_opened", [*opened, {"time": time.time(), "what": "search"}]
+        )
         corpus = self.workspace.corpus
         return Yardstick(
             protocol=self.config.protocol,
@@ -595,8 +609,8 @@ class Pipeline:
             return self._notes[key]
         return self.store.notes(self.name).get(key) if self._exists() else None
 
-    def _spent(self, phase: str) -> float:
-        return sum(one.seconds for one in self.store.ledger(self.name) if one.phase == phase)
+    def _searched_seconds(self) -> float:
+        return float(self._stored_note("search_seconds") or 0.0)
 
     def _spend(self, phase: str, seconds: float) -> None:
         self.store.spend(self.name, phase, seconds=seconds)

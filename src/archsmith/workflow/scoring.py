@@ -1,6 +1,8 @@
 """Score any GGUF file or transformers folder on a corpus's split, with its interval."""
 
 import math
+import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,7 +12,10 @@ from archsmith.data.intervals import score_interval
 from archsmith.data.protocol import Score, ScoringProtocol
 from archsmith.data.token_file import TokenFile
 from archsmith.data.tokenizer import Tokenizer
+from archsmith.errors import StoreError
 from archsmith.export.score import score_path
+from archsmith.store.store import connect
+from archsmith.store.urls import resolve_storage
 from archsmith.workflow.search_config import load_search_config
 from archsmith.workflow.workspace import Workspace, prepare_corpus
 
@@ -44,18 +49,38 @@ def score_model_path(
 
     Raises ConfigError, CorpusError, ExportError.
     """
+    chosen = Split(split)
     if files:
-        protocol = ScoringProtocol()
-        work = Path(".archsmith")
-        corpus = prepare_corpus(CorpusConfig(files=tuple(files)), work, root=Path(), report=report)
-        tokens_dir = work / "tokens"
-    else:
-        config, root = load_search_config(config_file)
-        workspace = Workspace(config, root=root, report=report)
-        protocol, corpus, tokens_dir = config.protocol, workspace.corpus, workspace.tokens_dir
+        with tempfile.TemporaryDirectory(prefix="archsmith-score-") as folder:
+            work = Path(folder)
+            config = CorpusConfig(files=tuple(files))
+            corpus = prepare_corpus(config, work, root=Path(), report=report)
+            return score_on(
+                path, corpus, chosen, ScoringProtocol(), tokens_dir=work, num_threads=num_threads
+            )
+    search, root = load_search_config(config_file)
+    workspace = Workspace(search, root=root, report=report)
+    if chosen is Split.TEST:
+        note_opening(search.storage, root, search.study_name, str(path))
     return score_on(
-        path, corpus, Split(split), protocol, tokens_dir=tokens_dir, num_threads=num_threads
+        path,
+        workspace.corpus,
+        chosen,
+        search.protocol,
+        tokens_dir=workspace.tokens_dir,
+        num_threads=num_threads,
     )
+
+
+def note_opening(storage: str, root: Path, study_name: str, what: str) -> None:
+    """Keep with the study that its sealed test was read once more; nothing without a study."""
+    try:
+        store = connect(resolve_storage(storage, root))
+        notes = store.notes(study_name)
+    except StoreError:
+        return
+    opened = [*notes.get("test_opened", []), {"time": time.time(), "what": what}]
+    store.put_note(study_name, "test_opened", opened)
 
 
 def score_on(

@@ -58,7 +58,7 @@ class PlanConfig(Spec):
     train_bytes: int | None = None
     context_bytes: PositiveInt = 1024
     rungs: tuple[float, ...] = (0.03, 0.1, 0.3)
-    reduction_factor: float = Field(default=3.0, gt=1.0)
+    reduction_factor: int = Field(default=3, ge=2)
     search_share: float = Field(default=0.25, gt=0.0, le=0.9)
     finalists: PositiveInt = 3
     calibrate: bool = True

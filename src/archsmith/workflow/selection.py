@@ -17,6 +17,7 @@ from archsmith.config import Spec
 from archsmith.data.protocol import ScoringProtocol
 from archsmith.data.token_file import TokenFile
 from archsmith.store.records import JobKind, JobState, TrialRecord
+from archsmith.trial import TrialState
 from archsmith.workflow.horizon import Reading, predict, shared_slope
 
 
@@ -39,6 +40,15 @@ class Finalist(Spec):
     half_width: float
     cooled: bool
     task_errors: Mapping[str, float] = {}
+
+    def worse_than(self, suggestion: "Finalist | None") -> bool:
+        """Whether it validated worse than what the search began with, as both stand now."""
+        if suggestion is None or suggestion.trial == self.trial:
+            return False
+        errors, least = sum(self.task_errors.values()), sum(suggestion.task_errors.values())
+        if errors != least:
+            return errors > least
+        return self.selection_bits_per_byte > suggestion.selection_bits_per_byte
 
     @property
     def rank(self) -> tuple[float, float, int]:
@@ -68,7 +78,9 @@ def choose_finalists(
     """The `count` trials with the lowest predicted bits per byte, and those named in `always`."""
     known = {trial.number: readings(trial) for trial in trials}
     slope = shared_slope(list(known.values()))
-    usable = [trial for trial in trials if known[trial.number]]
+    usable = [
+        trial for trial in trials if known[trial.number] and trial.state is not TrialState.FAILED
+    ]
     predicted = {
         trial.number: predict(
             known[trial.number], seconds=seconds, shared_slope=slope
@@ -147,4 +159,5 @@ def select(
                 task_errors=tasks_of(trial.architecture, weights),
             )
         )
-    return sorted(found, key=lambda one: one.rank)
+    first = next((one for one in found if one.trial == 0), None)
+    return sorted(found, key=lambda one: (one.worse_than(first), one.rank))
