@@ -56,7 +56,7 @@ def demo_config(output_dir: Path, *, minutes: float) -> SearchConfig:
             "timeout": 60.0 * minutes,
             "corpus": {"files": [sysconfig.get_paths()["stdlib"]], "exclude": list(EXCLUDED)},
             "tokenizer": {
-                "vocab_sizes": [512, 1024, 2048, 4096],
+                "vocab_sizes": [1024, 2048, 4096],
                 "trained_size": COPIED_VOCAB_SIZE,
             },
             "space": {
@@ -70,8 +70,14 @@ def demo_config(output_dir: Path, *, minutes: float) -> SearchConfig:
                 "sample_size": 4,
             },
             # short contexts and small batches: many updates in little time
-            "plan": {"context_bytes": 768, "search_share": _SEARCH_SHARE, "calibrate": False},
-            "training": {"batch_tokens": 512, "warmup_steps": 30},
+            # one rung, about as long as its warm-up and 200 updates ask: minutes allow no ladder
+            "plan": {
+                "context_bytes": 768,
+                "search_share": _SEARCH_SHARE,
+                "rungs": [0.075],
+                "calibrate": False,
+            },
+            "training": {"batch_tokens": 288, "warmup_steps": 30},
             "protocol": {"context_bytes": 768, "stride_bytes": 384},
         },
         source="demo",
@@ -96,6 +102,7 @@ def run_demo(
     if pipeline.finished:
         return pipeline
     pipeline.prepare()
+    _encode(pipeline)
     problem = pipeline.workspace.problem()
     arms = {
         LLAMA: fitted(problem, LlamaShape()),
@@ -136,6 +143,13 @@ def run_demo(
         rows += [pipeline.baseline(name) for name in arms]
         _finish(pipeline, rows, floors)
     return pipeline
+
+
+def _encode(pipeline: Pipeline) -> None:
+    """Make every token file now, so that no arm pays for it while it is timed."""
+    for size in (*pipeline.config.tokenizer.vocab_sizes, COPIED_VOCAB_SIZE):
+        for split in (Split.TRAIN, Split.SEARCH, Split.SELECTION):
+            pipeline.workspace.tokens(split, size)
 
 
 def copied(pipeline: Pipeline) -> Architecture:
