@@ -20,12 +20,16 @@ _PRESET = 9
 
 
 class CompressedSize(NamedTuple):
-    """Bits per byte of held-out text, alone and given training text, and how much of each."""
+    """Bits per byte of held-out text, alone and given training text, and how much of each.
+
+    `packed_train_bytes` is the training text compressed: what a decoder has to be given.
+    """
 
     bits_per_byte: float
     bits_per_byte_alone: float
     num_bytes: int
     train_bytes: int
+    packed_train_bytes: int
 
 
 def xz_bits_per_byte(
@@ -59,6 +63,7 @@ def xz_bits_per_byte(
         bits_per_byte_alone=8 * alone / num_bytes,
         num_bytes=num_bytes,
         train_bytes=len(train),
+        packed_train_bytes=before,
     )
 
 

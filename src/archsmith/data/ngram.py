@@ -38,6 +38,16 @@ class NGramModel:
         self._orders = tuple(orders)
         self.order = len(orders)
 
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the counts as they are held: what would have to be shipped."""
+        return sum(
+            array.nbytes
+            for order in self._orders
+            for array in order
+            if isinstance(array, np.ndarray)
+        )
+
     @classmethod
     def fit(
         cls,

@@ -25,7 +25,10 @@ def measure_floors(
         ArmResult(
             name=NGRAM,
             kind="floor",
-            metrics={"bits_per_byte": score.bits_per_byte},
+            metrics={
+                "bits_per_byte": score.bits_per_byte,
+                "file_bytes": float(ngram.num_bytes),
+            },
             block_nats=score.block_nats,
             block_bytes=score.block_bytes,
             details={"order": order, "smoothing": "interpolated, absolute discounting"},
@@ -33,7 +36,11 @@ def measure_floors(
         ArmResult(
             name=XZ,
             kind="floor",
-            metrics={"bits_per_byte": packed.bits_per_byte},
+            # what a decoder needs beside the held-out text: the training text, compressed
+            metrics={
+                "bits_per_byte": packed.bits_per_byte,
+                "file_bytes": float(packed.packed_train_bytes),
+            },
             details={
                 "train_bytes": packed.train_bytes,
                 "bits_per_byte_alone": packed.bits_per_byte_alone,
