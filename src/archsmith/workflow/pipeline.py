@@ -48,7 +48,7 @@ from archsmith.workflow.handover import Handover, Yardstick, hand_over
 from archsmith.workflow.model_folder import TrainedModel, TrainingRecord, load_model_folder
 from archsmith.workflow.search_config import SearchConfig
 from archsmith.workflow.selection import Finalist, choose_finalists, select
-from archsmith.workflow.suggestion import Suggestion, measure_speed, suggest
+from archsmith.workflow.suggestion import Suggestion, measure_speed, require_feasible, suggest
 from archsmith.workflow.tasks import check_tasks, is_task, search_objectives, task_errors
 from archsmith.workflow.throughput import training_tokens_per_second
 from archsmith.workflow.training import train_interruptibly
@@ -665,13 +665,13 @@ def make_suggestion(
     num_threads: int,
 ) -> Suggestion:
     """Measure the corpus and this machine for a moment, then ask the prior."""
-    corpus = workspace.corpus
+    corpus, problem = workspace.corpus, workspace.problem()
+    require_feasible(problem)
     difficulty = (
         NGramModel.fit(corpus, order=6, max_bytes=_CORPUS_SAMPLE_BYTES)
         .score(corpus, Split.SEARCH, ScoringProtocol(max_bytes=_DIFFICULTY_BYTES))
         .bits_per_byte
     )
-    problem = workspace.problem()
     reference = _reference_architecture()
     speed = measure_speed(
         reference,

@@ -7,6 +7,7 @@ speed is measured for a moment on this machine. The search starts from this answ
 import random
 from collections.abc import Callable, Mapping, Sequence
 
+from archsmith import registry
 from archsmith.architecture.tree import Architecture
 from archsmith.config import Spec
 from archsmith.errors import InfeasibleError
@@ -152,6 +153,15 @@ def suggest(
     )
 
 
+def require_feasible(problem: Problem) -> None:
+    """Raises InfeasibleError, before anything is measured, where nothing meets the limits."""
+    try:
+        sample_feasible(problem, random.Random(f"{problem.seed}:suggestion"))
+    except InfeasibleError:
+        if not hand_drawn(problem):
+            raise
+
+
 def hand_drawn(problem: Problem) -> dict[str, Architecture]:
     """What a careful person would copy: fitted Llama and Qwen3 shapes and the maximizer.
 
@@ -174,14 +184,14 @@ def hand_drawn(problem: Problem) -> dict[str, Architecture]:
 
 
 def _as_qwen3(shape: Architecture, problem: Problem) -> Architecture | None:
-    """The same shape with normalized queries and keys and half the key-value heads, if it fits."""
-    data = shape.model_dump(mode="json")
-    for layer in data["layers"]:
-        mixer = layer["mixer"]
-        mixer["qk_norm"] = True
-        if mixer["num_attention_heads"] % 2 == 0:
-            mixer["num_key_value_heads"] = max(1, mixer["num_attention_heads"] // 2)
-    made = Architecture.model_validate(data)
+    """The same shape in the Qwen3 family, with half the key-value heads, if it fits."""
+    values = registry.find("families", "llama").values(shape)
+    if values is None:
+        return None
+    halved = 2 if shape.layers[0].mixer.num_attention_heads % 2 == 0 else 1
+    made: Architecture = registry.find("families", "qwen3").build(
+        {**values, "heads_per_kv_head": halved}
+    )
     return made if problem.space.contains(made) and problem.feasible(made) else None
 
 
