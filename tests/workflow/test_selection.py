@@ -11,7 +11,7 @@ from archsmith.data.corpus import Split
 from archsmith.store.records import JobKind, JobRecord, JobState, TrialRecord
 from archsmith.study import load_study
 from archsmith.trial import TrialState
-from archsmith.workflow.selection import Finalist, choose_finalists, readings, select
+from archsmith.workflow.selection import Finalist, Horizon, choose_finalists, readings, select
 from helpers_workflow import FinishedSearch
 
 # (seconds, bits per byte) after each rung a trial finished
@@ -68,7 +68,9 @@ def test_the_suggestion_is_always_a_finalist(
     curves: list[Curve], count: int, seconds: float
 ) -> None:
     trials = [trial(number, curve) for number, curve in enumerate(curves)]
-    chosen = numbers(choose_finalists(trials, count=count, seconds=seconds))
+    chosen = numbers(
+        choose_finalists(trials, count=count, horizon=Horizon(seconds, in_bytes=False))
+    )
     assert len(chosen) == len(set(chosen)) <= count + 1
     assert (0 in chosen) == bool(curves[0])
     assert all(curves[number] for number in chosen)
@@ -77,21 +79,30 @@ def test_the_suggestion_is_always_a_finalist(
 
 def test_the_best_readings_are_chosen() -> None:
     trials = [trial(n, [(10.0, bits)]) for n, bits in enumerate((3.0, 2.0, 1.0, 2.5))]
-    assert numbers(choose_finalists(trials, count=2, seconds=10.0)) == [2, 1, 0]
+    assert numbers(choose_finalists(trials, count=2, horizon=Horizon(10.0, in_bytes=False))) == [
+        2,
+        1,
+        0,
+    ]
 
 
 def test_equal_time_counts_and_not_equal_text() -> None:
     """The slow one read the same text in thrice the time: at the horizon it will be behind."""
     slow = trial(1, [(30.0, 2.3), (90.0, 1.9)])
     quick = trial(2, [(10.0, 2.3), (30.0, 1.95)])
-    chosen = choose_finalists([slow, quick], count=2, seconds=1000.0)
+    chosen = choose_finalists([slow, quick], count=2, horizon=Horizon(1000.0, in_bytes=False))
     assert numbers(chosen) == [2, 1]
 
 
 def test_only_finished_rungs_are_readings() -> None:
     found = readings(trial(3, [(5.0, 2.0), (15.0, 1.5)], failed_next=True))
     assert [tuple(reading) for reading in found] == [(5.0, 1000, 2.0), (15.0, 2000, 1.5)]
-    assert choose_finalists([trial(0, []), trial(1, [])], count=3, seconds=1.0) == []
+    assert (
+        choose_finalists(
+            [trial(0, []), trial(1, [])], count=3, horizon=Horizon(1.0, in_bytes=False)
+        )
+        == []
+    )
 
 
 def test_the_winner_is_scored_after_quantization_on_unseen_text(finished: FinishedSearch) -> None:
@@ -109,7 +120,7 @@ def test_the_winner_is_scored_after_quantization_on_unseen_text(finished: Finish
         weights_of=weights_of,
         tokens_for=lambda size: pipeline.workspace.tokens(Split.SELECTION, size),
         protocol=pipeline.rung_protocol,
-        seconds=0.0,
+        horizon=Horizon(0.0, in_bytes=False),
         trials=trials,
         tasks_of=lambda architecture, weights: {},
     )
@@ -134,7 +145,7 @@ def test_the_search_noted_its_finalists(finished: FinishedSearch) -> None:
 def test_errors_on_the_users_task_decide_first() -> None:
     shared = {
         "rung": 1,
-        "train_seconds": 5.0,
+        "train_bytes": 5000,
         "search_bits_per_byte": 2.0,
         "selection_bits_per_byte": 2.0,
         "half_width": 0.0,

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 nothing meets th
 130 interrupted and resumable. Data goes to stdout, progress and warnings to stderr.
 """
 
+import errno
 import gc
 import importlib
 import os
@@ -60,6 +61,10 @@ def group(*, debug: bool) -> None:
         os.environ["ARCHSMITH_DEBUG"] = "1"
 
 
+def _is_full(error: OSError) -> bool:
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: run the command, print an error as one sentence, exit with its code."""
     # importing makes hundreds of thousands of objects that stay; looking through them takes time
@@ -85,5 +90,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if os.environ.get("ARCHSMITH_DEBUG"):
             raise
         where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"error: {where}{error.strerror or error}", err=True)
+        hint = "; free some space, then the same command continues" if _is_full(error) else ""
+        click.echo(f"error: {where}{error.strerror or error}{hint}", err=True)
         sys.exit(1)

@@ -3,11 +3,12 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from archsmith.data.cutting import middle_border
-from archsmith.data.storage import partial_path, publish
+from archsmith.data.storage import clear_write_errors, partial_path, publish
 
 _LONGEST_DOCUMENT = 1 << 20  # joined pieces; more in one record would only cost memory
 
@@ -22,7 +23,10 @@ class WrittenSplit(NamedTuple):
 
 
 class SplitWriter:
-    """One JSON Lines file under its temporary name; joins neighbouring pieces of a document."""
+    """One JSON Lines file under its temporary name; joins neighbouring pieces of a document.
+
+    Its methods raise ConfigError where the system refuses to write.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,11 +37,13 @@ class SplitWriter:
         self._digest = hashlib.sha256()
 
     def __enter__(self) -> "SplitWriter":
-        self._file = self.partial.open("wb")
+        with clear_write_errors(self.path):
+            self._file = self.partial.open("wb")
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # what could not be written has been said
+            self._file.close()
         self.partial.unlink(missing_ok=True)
 
     def add(self, text: str, *, joins: bool = False) -> None:
@@ -52,7 +58,8 @@ class SplitWriter:
         if self._held:
             record = json.dumps({"text": "".join(self._held)}, ensure_ascii=False) + "\n"
             self._digest.update(record.encode())
-            self._file.write(record.encode())
+            with clear_write_errors(self.path):
+                self._file.write(record.encode())
             self.documents += 1
             self.num_bytes += self._held_bytes
             self._held, self._held_bytes = [], 0
@@ -60,7 +67,8 @@ class SplitWriter:
     def flush(self) -> None:
         """Write what is held; the counts are then those of the file."""
         self._write_held()
-        self._file.flush()
+        with clear_write_errors(self.path):
+            self._file.flush()
 
     def texts(self) -> Iterator[str]:
         """The texts of the flushed file."""
@@ -70,9 +78,10 @@ class SplitWriter:
 
     def publish(self) -> WrittenSplit:
         """Give the file its final name."""
-        self._file.close()
-        file_bytes = self.partial.stat().st_size
-        publish(self.partial, self.path)
+        with clear_write_errors(self.path):
+            self._file.close()
+            file_bytes = self.partial.stat().st_size
+            publish(self.partial, self.path)
         return WrittenSplit(self.documents, self.num_bytes, file_bytes, self._digest.hexdigest())
 
 

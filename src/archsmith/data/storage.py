@@ -6,15 +6,20 @@ disk, then renamed. What a killed process left is removed by the next one that c
 
 import hashlib
 import os
+import re
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from archsmith.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _MARK = ".partial-"
 
@@ -80,6 +85,20 @@ def write_text(path: Path, text: str) -> None:
             publish(partial, path)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def write_tensors(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
+    """safetensors' `save_file`; what the system refuses is an OSError here, as everywhere."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    try:
+        save_file(dict(arrays), path)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
 
 
 def file_hash(path: Path) -> str:

@@ -255,10 +255,11 @@ def _explained(error: BaseException) -> tuple[str, bool]:
     text = str(error).strip()
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return f"out of memory{': ' + text if text else ''}", False
+    cause = error if isinstance(error, OSError) else error.__cause__
+    if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full: {text}", True
     if isinstance(error, EvaluationError):
         return text or type(error).__name__, False
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk is full: {text}", True
     return f"{type(error).__name__}: {text}" if text else type(error).__name__, False
 
 

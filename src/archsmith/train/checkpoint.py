@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 from torch import Tensor
 
 from archsmith.architecture.tree import Architecture
 from archsmith.config import Spec
+from archsmith.data import storage
 from archsmith.data.storage import (
     clear_write_errors,
     file_hash,
@@ -91,7 +92,7 @@ def write_tensors(folder: Path, stem: str, tensors: Mapping[str, Tensor]) -> Ten
     }
     with clear_write_errors(folder):
         try:
-            save_file(arrays, partial)
+            storage.write_tensors(partial, arrays)
             digest = file_hash(partial)
             name = f"{stem}-{digest[:16]}.safetensors"
             publish(partial, folder / name)

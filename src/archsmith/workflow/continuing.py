@@ -1,5 +1,6 @@
 """Take what a study has so far and make a finished model of it: `train` and `export`."""
 
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -112,32 +113,34 @@ def export_trained(
     """Write a finished model's files and hold them against it in both runtimes."""
     architecture = requantized(model.architecture, quantization or model.architecture.quantization)
     facts: dict[str, Any] = {"name": model.folder.name, "tokenizer_hash": model.tokenizer.hash}
-    folder = output_dir / TRANSFORMERS
-    HUGGINGFACE.write(
-        folder,
-        weights=model.weights,
-        architecture=architecture,
-        tokenizer=model.tokenizer,
-        metadata=facts,
-        overwrite=overwrite,
-    )
-    path = write_gguf(
-        model, output_dir, architecture.quantization, metadata=facts, overwrite=overwrite
-    )
-    gate = check_export(
-        architecture=architecture,
-        weights=model.weights,
-        tokenizer=model.tokenizer,
-        huggingface=folder,
-        gguf=[path],
-        reference=own_logits(model),
-    )
-    written = [path, folder]
-    if "huggingface" not in formats:
-        written.remove(folder)
-    if "gguf" not in formats:
-        path.unlink()
-        written.remove(path)
+    with tempfile.TemporaryDirectory(prefix="archsmith-export-") as spare:
+        # both are written and compared; what was not asked for is not kept
+        folder = (output_dir if "huggingface" in formats else Path(spare)) / TRANSFORMERS
+        HUGGINGFACE.write(
+            folder,
+            weights=model.weights,
+            architecture=architecture,
+            tokenizer=model.tokenizer,
+            metadata=facts,
+            overwrite=overwrite,
+        )
+        path = write_gguf(
+            model,
+            output_dir if "gguf" in formats else Path(spare),
+            architecture.quantization,
+            metadata=facts,
+            overwrite=overwrite,
+        )
+        gate = check_export(
+            architecture=architecture,
+            weights=model.weights,
+            tokenizer=model.tokenizer,
+            huggingface=folder,
+            gguf=[path],
+            reference=own_logits(model),
+        )
+        kept = {"gguf": path, "huggingface": folder}
+        written = [one for name, one in kept.items() if name in formats]
     timing = decode_ms_per_token([architecture])[0]
     return Exported(
         paths=tuple(str(one) for one in written),

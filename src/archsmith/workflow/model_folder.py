@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from archsmith.architecture.tree import Architecture
 from archsmith.config import Spec, load_json
@@ -20,6 +20,7 @@ from archsmith.data.storage import (
     make_folder,
     partial_path,
     publish,
+    write_tensors,
     write_text,
 )
 from archsmith.data.tokenizer import Tokenizer
@@ -81,12 +82,10 @@ def write_model_folder(model: TrainedModel) -> TrainedModel:
     make_folder(model.folder)
     path = model.folder / WEIGHTS
     with clear_write_errors(path):
-        save_file(
-            {name: np.ascontiguousarray(w) for name, w in model.weights.items()},
-            partial_path(path),
-        )
-        digest = file_hash(partial_path(path))
-        publish(partial_path(path), path)
+        partial = partial_path(path)
+        write_tensors(partial, {k: np.ascontiguousarray(w) for k, w in model.weights.items()})
+        digest = file_hash(partial)
+        publish(partial, path)
         model.tokenizer.save(model.folder / TOKENIZER)
     write_text(model.folder / ARCHITECTURE, model.architecture.model_dump_json(indent=1))
     written = replace(model, record=model.record.model_copy(update={"weights_sha256": digest}))

@@ -47,7 +47,7 @@ from archsmith.workflow.floors import measure_floors
 from archsmith.workflow.handover import Handover, Yardstick, hand_over
 from archsmith.workflow.model_folder import TrainedModel, TrainingRecord, load_model_folder
 from archsmith.workflow.search_config import SearchConfig
-from archsmith.workflow.selection import Finalist, choose_finalists, select
+from archsmith.workflow.selection import Finalist, Horizon, choose_finalists, select
 from archsmith.workflow.suggestion import Suggestion, measure_speed, require_feasible, suggest
 from archsmith.workflow.tasks import check_tasks, is_task, search_objectives, task_errors
 from archsmith.workflow.throughput import training_tokens_per_second
@@ -265,8 +265,7 @@ class Pipeline:
         self.begin("select among the finalists")
         started = self._clock()
         trials = study.trials
-        seconds = self._horizon_seconds(trials)
-        chosen = choose_finalists(trials, count=self.config.plan.finalists, seconds=seconds)
+        chosen = choose_finalists(trials, count=self.config.plan.finalists, horizon=self._horizon)
         if not chosen:
             raise EvaluationError(
                 "no candidate finished its first rung; give the search more time, "
@@ -292,7 +291,7 @@ class Pipeline:
             weights_of=weights_of,
             tokens_for=lambda size: self.workspace.tokens(Split.SELECTION, size),
             protocol=self.rung_protocol,
-            seconds=seconds,
+            horizon=self._horizon,
             trials=trials,
             tasks_of=self._task_errors,
         )
@@ -572,19 +571,14 @@ class Pipeline:
             return tuple(Rung.model_validate(r) for r in self.store.study(self.name).spec["rungs"])
         return plan_ladder(self.config, suggestion, self.workspace.bytes_per_token)
 
-    def _horizon_seconds(self, trials: list[TrialRecord]) -> float:
-        """Training seconds of the final model on one of its threads."""
+    @property
+    def _horizon(self) -> Horizon:
+        """The final training: its seconds, or without a timeout its text."""
         if self.budget is not None:
-            return self.budget.training_seconds
+            return Horizon(self.budget.training_seconds, in_bytes=False)
         plan = self.config.plan.train_bytes
         assert plan is not None
-        speeds = [
-            job.train_bytes / job.metrics["train_seconds"]
-            for trial in trials
-            for job in trial.jobs
-            if job.kind is JobKind.RUNG and job.metrics.get("train_seconds")
-        ]
-        return plan / (sum(speeds) / len(speeds)) if speeds else 1.0
+        return Horizon(float(plan), in_bytes=True)
 
     def _share_of_search(self) -> float:
         """Of the search's time, what is left for trials beside the finalists."""

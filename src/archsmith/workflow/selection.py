@@ -8,6 +8,7 @@ the search never returns a model that validated worse than it.
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -33,7 +34,7 @@ class Finalist(Spec):
 
     trial: int
     rung: int
-    train_seconds: float
+    train_bytes: int
     search_bits_per_byte: float
     selection_bits_per_byte: float
     predicted_bits_per_byte: float
@@ -56,15 +57,28 @@ class Finalist(Spec):
         return sum(self.task_errors.values()), self.predicted_bits_per_byte, self.trial
 
 
-def readings(trial: TrialRecord) -> list[Reading]:
-    """The held-out readings of a trial's trunk, one for each rung it finished."""
+class Horizon(NamedTuple):
+    """The final training that finalists are chosen for: so many seconds, or bytes of text.
+
+    With a timeout all candidates get equal time, and fast ones read more; without one the plan
+    says how much text is read, and speed does not count.
+    """
+
+    amount: float
+    in_bytes: bool
+
+
+def readings(trial: TrialRecord, horizon: Horizon) -> list[Reading]:
+    """The held-out readings of a trial's trunk, one for each rung it finished; `seconds` of a
+    reading are bytes where the horizon is in bytes."""
     found, seconds = [], 0.0
     for job in sorted(trial.jobs, key=lambda job: job.rung):
         if job.kind is not JobKind.RUNG or job.state is not JobState.DONE:
             continue
         seconds = job.metrics.get("train_seconds", seconds)
         if "bits_per_byte" in job.metrics:
-            found.append(Reading(seconds, job.train_bytes, job.metrics["bits_per_byte"]))
+            spent = float(job.train_bytes) if horizon.in_bytes else seconds
+            found.append(Reading(spent, job.train_bytes, job.metrics["bits_per_byte"]))
     return found
 
 
@@ -72,18 +86,18 @@ def choose_finalists(
     trials: Sequence[TrialRecord],
     *,
     count: int,
-    seconds: float,
+    horizon: Horizon,
     always: Sequence[int] = (0,),
 ) -> list[TrialRecord]:
     """The `count` trials with the lowest predicted bits per byte, and those named in `always`."""
-    known = {trial.number: readings(trial) for trial in trials}
+    known = {trial.number: readings(trial, horizon) for trial in trials}
     slope = shared_slope(list(known.values()))
     usable = [
         trial for trial in trials if known[trial.number] and trial.state is not TrialState.FAILED
     ]
     predicted = {
         trial.number: predict(
-            known[trial.number], seconds=seconds, shared_slope=slope
+            known[trial.number], seconds=horizon.amount, shared_slope=slope
         ).bits_per_byte
         for trial in usable
     }
@@ -123,7 +137,7 @@ def select(
     weights_of: Callable[[TrialRecord], tuple[Path, bool]],
     tokens_for: Callable[[int], TokenFile],
     protocol: ScoringProtocol,
-    seconds: float,
+    horizon: Horizon,
     trials: Sequence[TrialRecord],
     tasks_of: Callable[[Architecture, dict[str, np.ndarray]], Mapping[str, float]],
 ) -> list[Finalist]:
@@ -131,11 +145,11 @@ def select(
 
     Args:
         weights_of: path of a finalist's cooled weights (True) or of its trunk (False).
-        seconds: the horizon, in training seconds.
+        horizon: the final training.
         trials: all trials, for the shared slope.
         tasks_of: error rates on the user's tasks; empty where there are none.
     """
-    slope = shared_slope([readings(trial) for trial in trials])
+    slope = shared_slope([readings(trial, horizon) for trial in trials])
     found = []
     for trial in finalists:
         path, cooled = weights_of(trial)
@@ -143,14 +157,14 @@ def select(
         selection = score_weights(
             trial.architecture, weights, tokens_for(trial.architecture.vocab_size), protocol
         )
-        curve = readings(trial)
-        ahead = predict(curve, seconds=seconds, shared_slope=slope)
+        curve = readings(trial, horizon)
+        ahead = predict(curve, seconds=horizon.amount, shared_slope=slope)
         last = max(curve)
         found.append(
             Finalist(
                 trial=trial.number,
                 rung=trial.rung,
-                train_seconds=last.seconds,
+                train_bytes=last.train_bytes,
                 search_bits_per_byte=last.bits_per_byte,
                 selection_bits_per_byte=selection,
                 predicted_bits_per_byte=selection + ahead.bits_per_byte - last.bits_per_byte,
