@@ -18,6 +18,10 @@ from helpers_workflow import FinishedSearch
 Curve = Sequence[tuple[float, float]]
 
 
+def at(seconds: float) -> Horizon:
+    return Horizon(seconds, in_bytes=False)
+
+
 def job(number: int, rung: int, seconds: float, bits: float, state: JobState) -> JobRecord:
     return JobRecord(
         id=10 * number + rung,
@@ -68,9 +72,7 @@ def test_the_suggestion_is_always_a_finalist(
     curves: list[Curve], count: int, seconds: float
 ) -> None:
     trials = [trial(number, curve) for number, curve in enumerate(curves)]
-    chosen = numbers(
-        choose_finalists(trials, count=count, horizon=Horizon(seconds, in_bytes=False))
-    )
+    chosen = numbers(choose_finalists(trials, count=count, horizon=at(seconds)))
     assert len(chosen) == len(set(chosen)) <= count + 1
     assert (0 in chosen) == bool(curves[0])
     assert all(curves[number] for number in chosen)
@@ -79,7 +81,7 @@ def test_the_suggestion_is_always_a_finalist(
 
 def test_the_best_readings_are_chosen() -> None:
     trials = [trial(n, [(10.0, bits)]) for n, bits in enumerate((3.0, 2.0, 1.0, 2.5))]
-    assert numbers(choose_finalists(trials, count=2, horizon=Horizon(10.0, in_bytes=False))) == [
+    assert numbers(choose_finalists(trials, count=2, horizon=at(10.0))) == [
         2,
         1,
         0,
@@ -90,19 +92,14 @@ def test_equal_time_counts_and_not_equal_text() -> None:
     """The slow one read the same text in thrice the time: at the horizon it will be behind."""
     slow = trial(1, [(30.0, 2.3), (90.0, 1.9)])
     quick = trial(2, [(10.0, 2.3), (30.0, 1.95)])
-    chosen = choose_finalists([slow, quick], count=2, horizon=Horizon(1000.0, in_bytes=False))
+    chosen = choose_finalists([slow, quick], count=2, horizon=at(1000.0))
     assert numbers(chosen) == [2, 1]
 
 
 def test_only_finished_rungs_are_readings() -> None:
-    found = readings(trial(3, [(5.0, 2.0), (15.0, 1.5)], failed_next=True))
+    found = readings(trial(3, [(5.0, 2.0), (15.0, 1.5)], failed_next=True), at(1.0))
     assert [tuple(reading) for reading in found] == [(5.0, 1000, 2.0), (15.0, 2000, 1.5)]
-    assert (
-        choose_finalists(
-            [trial(0, []), trial(1, [])], count=3, horizon=Horizon(1.0, in_bytes=False)
-        )
-        == []
-    )
+    assert choose_finalists([trial(0, []), trial(1, [])], count=3, horizon=at(1.0)) == []
 
 
 def test_the_winner_is_scored_after_quantization_on_unseen_text(finished: FinishedSearch) -> None:
@@ -120,7 +117,7 @@ def test_the_winner_is_scored_after_quantization_on_unseen_text(finished: Finish
         weights_of=weights_of,
         tokens_for=lambda size: pipeline.workspace.tokens(Split.SELECTION, size),
         protocol=pipeline.rung_protocol,
-        horizon=Horizon(0.0, in_bytes=False),
+        horizon=at(0.0),
         trials=trials,
         tasks_of=lambda architecture, weights: {},
     )
