@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers_workflow import FinishedSearch, archsmith, make_search
+from helpers_workflow import FinishedSearch, archsmith, archsmith_here, make_search
 
 COMMANDS = (
     "check", "demo", "device", "export", "generate", "init", "plugins", "report", "score",
@@ -40,7 +40,7 @@ def probe(*arguments: str, cwd: Path) -> tuple[float, set[str], str]:
 
 
 def test_help_names_every_command(tmp_path: Path) -> None:
-    text = archsmith("--help", cwd=tmp_path).stdout
+    text, _ = archsmith_here("--help", cwd=tmp_path)
     found = {line.split()[0] for line in text.partition("Commands:")[2].splitlines() if line}
     assert found == set(COMMANDS)
 
@@ -83,24 +83,24 @@ def test_help_and_status_answer_at_once(finished: FinishedSearch, arguments: lis
 
 
 def test_an_unknown_command_is_answered_with_the_nearest(tmp_path: Path) -> None:
-    done = archsmith("serch", cwd=tmp_path, code=2)
-    assert "No such command 'serch'. did you mean 'search'?" in done.stderr.replace("Did", "did")
-    assert done.stdout == ""
+    out, errors = archsmith_here("serch", cwd=tmp_path, code=2)
+    assert "No such command 'serch'. did you mean 'search'?" in errors
+    assert out == ""
 
 
 def test_an_unknown_option_is_answered_with_the_nearest(tmp_path: Path) -> None:
-    done = archsmith("search", "--n-trails", "3", cwd=tmp_path, code=2)
-    assert "--n-trials" in done.stderr
-    assert done.stdout == ""
+    out, errors = archsmith_here("search", "--n-trails", "3", cwd=tmp_path, code=2)
+    assert "--n-trials" in errors
+    assert out == ""
 
 
 def test_init_writes_a_file_that_check_accepts(tmp_path: Path) -> None:
     make_search(tmp_path / "made")
     folder = tmp_path / "made"
     (folder / "search.toml").unlink()
-    done = archsmith("init", "notes", "--json", cwd=folder)
-    assert json.loads(done.stdout)["written"] == "search.toml"
-    plan = json.loads(archsmith("check", "--json", cwd=folder).stdout)
+    out, _ = archsmith_here("init", "notes", "--json", cwd=folder)
+    assert json.loads(out)["written"] == "search.toml"
+    plan = json.loads(archsmith_here("check", "--json", cwd=folder)[0])
     assert plan["budget"]["total_seconds"] == 8 * 3600
     assert plan["suggestion"]["rows"][0]["name"] == "suggested"
     assert sum(seconds for key, seconds in plan["budget"].items() if key != "total_seconds") == (
@@ -111,20 +111,20 @@ def test_init_writes_a_file_that_check_accepts(tmp_path: Path) -> None:
 def test_init_never_overwrites_unless_forced(tmp_path: Path) -> None:
     folder = make_search(tmp_path / "made").folder
     before = (folder / "search.toml").read_text()
-    done = archsmith("init", "notes", cwd=folder, code=2)
-    assert "search.toml exists; choose another --output, or --force" in done.stderr
+    _, errors = archsmith_here("init", "notes", cwd=folder, code=2)
+    assert "search.toml exists; choose another --output, or --force" in errors
     assert (folder / "search.toml").read_text() == before
-    archsmith("init", "notes", "--force", cwd=folder)
+    archsmith_here("init", "notes", "--force", cwd=folder)
     assert (folder / "search.toml").read_text() != before
 
 
 def test_report_never_overwrites_unless_forced(finished: FinishedSearch, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text("mine")
-    done = archsmith("report", "--html", page, cwd=finished.folder, code=2)
-    assert f"{page} exists; choose another file, or --force" in done.stderr
+    _, errors = archsmith_here("report", "--html", page, cwd=finished.folder, code=2)
+    assert f"{page} exists; choose another file, or --force" in errors
     assert page.read_text() == "mine"
-    archsmith("report", "--html", page, "--force", cwd=finished.folder)
+    archsmith_here("report", "--html", page, "--force", cwd=finished.folder)
     assert "<html" in page.read_text()
 
 
@@ -133,9 +133,9 @@ def test_data_goes_to_stdout_and_progress_to_stderr(tmp_path: Path) -> None:
     done = archsmith("check", "--json", cwd=folder)
     assert {"suggestion", "config", "rungs"} <= json.loads(done.stdout).keys()
     assert "corpus: 100%" in done.stderr
-    quiet = archsmith("suggest", "notes", "--json", "--quiet", cwd=folder)
-    assert json.loads(quiet.stdout)["rows"]
-    assert quiet.stderr == ""
+    out, errors = archsmith_here("suggest", "notes", "--json", "--quiet", cwd=folder)
+    assert json.loads(out)["rows"]
+    assert errors == ""
 
 
 JSON_COMMANDS = {
@@ -152,8 +152,8 @@ JSON_COMMANDS = {
 
 @pytest.mark.parametrize("command", JSON_COMMANDS)
 def test_json_output_parses(finished: FinishedSearch, command: str) -> None:
-    done = archsmith(*JSON_COMMANDS[command], "--json", cwd=finished.folder)
-    data = json.loads(done.stdout)
+    out, _ = archsmith_here(*JSON_COMMANDS[command], "--json", cwd=finished.folder)
+    data = json.loads(out)
     wanted = {
         "device": {"processor", "num_cores"},
         "plugins": {"strategies", "exporters"},
@@ -170,13 +170,14 @@ def test_json_output_parses(finished: FinishedSearch, command: str) -> None:
 def test_train_and_export_write_json(finished: FinishedSearch, tmp_path: Path) -> None:
     out, files = tmp_path / "model", tmp_path / "files"
     arguments = ["--max-bytes", "40kB", "--output-dir", out, "--json"]
-    done = archsmith("train", "--trial", "1", *arguments, cwd=finished.folder)
-    assert json.loads(done.stdout)["record"]["train_bytes"] > 30_000
-    done = archsmith("export", out, "--output-dir", files, "--json", "--quiet", cwd=tmp_path)
-    exported = json.loads(done.stdout)
+    written, _ = archsmith_here("train", "--trial", "1", *arguments, cwd=finished.folder)
+    assert json.loads(written)["record"]["train_bytes"] > 30_000
+    export = ["export", out, "--output-dir", files]
+    exported = json.loads(archsmith_here(*export, "--json", "--quiet", cwd=tmp_path)[0])
     assert [Path(path).exists() for path in exported["paths"]] == [True, True]
-    done = archsmith("export", out, "--output-dir", files, cwd=tmp_path, code=1)
-    assert "transformers exists; give another path, or overwrite it with --force" in done.stderr
+    _, errors = archsmith_here(*export, cwd=tmp_path, code=1)
+    assert "transformers exists; give another path, or overwrite it with --force" in errors
+    archsmith_here(*export, "--force", "--format", "gguf", cwd=tmp_path)
 
 
 def test_a_reader_that_goes_away_is_told_nothing(finished: FinishedSearch) -> None:

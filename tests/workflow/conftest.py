@@ -1,4 +1,3 @@
-
 import pytest
 
 from helpers_workflow import FinishedSearch, finished_search
