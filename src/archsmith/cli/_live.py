@@ -128,6 +128,7 @@ class _Lines(_State):
     def __init__(self) -> None:
         super().__init__()
         self._said: dict[str, float] = {}
+        self._done = ""
 
     def say(self, text: str) -> None:
         """Print with the seconds since the start."""
@@ -136,8 +137,9 @@ class _Lines(_State):
         sys.stderr.flush()
 
     def progress(self, what: str, fraction: float) -> None:
-        """Preparation goes on."""
-        if fraction >= 1.0:
+        """Preparation goes on; its end is worth a line, once."""
+        if fraction >= 1.0 and self._done != what:
+            self._done = what
             self.say(what)
 
     def training(self, name: str, progress: Progress) -> None:
