@@ -442,13 +442,10 @@ class Study:
 
 
 def worth_keeping(trials: Sequence[TrialRecord], problem: Problem) -> list[TrialRecord]:
-    """Whose checkpoints the disk budget never takes: the best, the first trial (what the search
-    began with), and the ten that lead by the first objective."""
-    objectives, limits = problem.objectives, problem.limits
-    scored = [t for t in trials if t.rung >= 0 and objectives[0] in t.metrics]
-    leading = sorted(scored, key=lambda trial: (trial.metrics[objectives[0]], trial.number))[:10]
-    best = find_best(trials, objectives=objectives, limits=limits)
-    return [*best, *leading, *(trial for trial in trials if trial.number == 0)]
+    """Whose checkpoints the disk budget never takes: the best, and what the search began with.
+    Of the others the worst go first, so that those in the lead stay longest."""
+    best = find_best(trials, objectives=problem.objectives, limits=problem.limits)
+    return [*best, *(trial for trial in trials if trial.number == 0)]
 
 
 def find_best(

@@ -265,7 +265,9 @@ class Pipeline:
         self.begin("select among the finalists")
         started = self._clock()
         trials = study.trials
-        chosen = choose_finalists(trials, count=self.config.plan.finalists, horizon=self._horizon)
+        # a trial whose checkpoint the disk budget took can no longer be finished
+        kept = [one for one in trials if one.rung < 0 or last_rung(one).checkpoint_out]
+        chosen = choose_finalists(kept, count=self.config.plan.finalists, horizon=self._horizon)
         if not chosen:
             raise EvaluationError(
                 "no candidate finished its first rung; give the search more time, "
