@@ -18,6 +18,7 @@ limits = [{limits}]
 timeout = "{timeout}"                          # the whole job: search, final training, export
 n_jobs = {n_jobs}                                # candidates trained side by side, one core each
 seed = 0
+# baselines = ["parameter_maximizer"]     # trained for equal core-seconds: the report's verdict
 
 [corpus]
 files = [{files}]
