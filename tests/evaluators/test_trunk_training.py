@@ -14,6 +14,7 @@ from archsmith.data.tokenizer import Tokenizer
 from archsmith.errors import CheckpointError, ConfigError
 from archsmith.evaluators.base import Request
 from archsmith.evaluators.trunk_training import TrunkTraining
+from archsmith.export.roundtrip import quantize_dequantize
 from archsmith.model.transformer import build, load_numpy, to_numpy
 from archsmith.train.recipe import Recipe
 from archsmith.train.scoring import score_model
@@ -94,11 +95,28 @@ def test_result_holds_the_metrics_it_declares(evaluator, tmp_path):
     assert fractions[-1] <= 1.0
 
 
-def test_score_is_that_of_the_saved_checkpoint(evaluator, tmp_path):
+def as_deployed(model):
+    """The model with its weights as the file will hold them."""
+    load_numpy(model, quantize_dequantize(to_numpy(model), model.architecture))
+    return model
+
+
+def test_score_is_that_of_the_saved_checkpoint_as_its_file_will_hold_it(evaluator, tmp_path):
     result = evaluator.evaluate(request(tmp_path))
     _, search = evaluator._token_files(tiny(), num_threads=1)
-    score = score_model(load_model(result.checkpoint), search, evaluator.protocol)
+    score = score_model(as_deployed(load_model(result.checkpoint)), search, evaluator.protocol)
     assert score.bits_per_byte == result.metrics["bits_per_byte"]
+
+
+def test_without_quantization_the_score_is_that_of_the_float32_weights(evaluator, tmp_path):
+    plain = evaluator.model_copy(update={"quantized": False})
+    result = plain.evaluate(request(tmp_path))
+    _, search = evaluator._token_files(tiny(), num_threads=1)
+    model = load_model(result.checkpoint)
+    float_score = score_model(model, search, evaluator.protocol).bits_per_byte
+    assert float_score == result.metrics["bits_per_byte"]
+    deployed = score_model(as_deployed(model), search, evaluator.protocol).bits_per_byte
+    assert deployed != float_score
 
 
 def test_same_seed_same_numbers_and_promotion_equals_one_long_run(evaluator, tmp_path):
@@ -154,7 +172,7 @@ def test_cooldown_scores_a_branch_and_keeps_the_trunk_to_extend(evaluator, tmp_p
     model = build(tiny(), seed=None)
     load_numpy(model, load_file(cooled.details["weights"]))
     _, search = evaluator._token_files(tiny(), num_threads=1)
-    score = score_model(model, search, evaluator.protocol)
+    score = score_model(as_deployed(model), search, evaluator.protocol)
     assert score.bits_per_byte == cooled.metrics["bits_per_byte"]
     assert cooled.details["branch_steps"] == round(0.3 * cooled.details["step"])
 
