@@ -192,7 +192,7 @@ def differences_plot(lines: Sequence[ArmLine], *, margin: float) -> str:
         axes.set_ylim(-0.7, len(compared) - 0.3)
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(f"winner minus baseline, bits per byte (shaded: margin of {margin:g})")
+        axes.set_xlabel(f"winner minus baseline, bits per byte\n(shaded: margin of {margin:g})")
         words = "; ".join(
             f"{line.arm.name} {c.difference:+.4f} [{c.low:+.4f}, {c.high:+.4f}]"
             for line in compared

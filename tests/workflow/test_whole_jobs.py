@@ -1,0 +1,65 @@
+"""Whole jobs beyond the plain one: calibrated rates, baselines, a task of the user's own."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from archsmith.workflow.calibration import FACTORS, calibrate
+from archsmith.workflow.pipeline import MAXIMIZER, Pipeline
+from archsmith.workflow.search_config import load_search_config
+from helpers_workflow import SEARCH_FILE, FinishedSearch, write_notes
+
+pytestmark = pytest.mark.slow
+
+
+def run(folder: Path, *, lines: str) -> Pipeline:
+    write_notes(folder / "notes")
+    (folder / "search.toml").write_text(lines + SEARCH_FILE)
+    config, root = load_search_config(folder / "search.toml")
+    pipeline = Pipeline(config, root=root)
+    pipeline.run()
+    return pipeline
+
+
+def test_calibration_takes_the_best_of_the_rates_it_tried(finished: FinishedSearch) -> None:
+    pipeline = finished.pipeline()
+    evaluator = pipeline.evaluator(pipeline.config.training)
+    trial = pipeline.store.trials("notes")[0]
+    told = []
+    found = calibrate(
+        evaluator,
+        trial.architecture,
+        train_bytes=20_000,
+        n_jobs=2,
+        num_threads=1,
+        seed=0,
+        on_run=told.append,
+    )
+    assert len(found.runs) == len(told) == 5
+    best = min(found.runs, key=lambda one: one.bits_per_byte or 99.0)
+    assert found.learning_rate == best.learning_rate
+    assert found.embedding_learning_rate == best.embedding_learning_rate
+    tried = {one.learning_rate for one in found.runs}
+    assert tried == {evaluator.recipe.learning_rate * factor for factor in FACTORS}
+
+
+def test_a_baseline_reads_as_much_text_as_the_winner_without_a_timeout(tmp_path: Path) -> None:
+    pipeline = run(tmp_path, lines='baselines = ["parameter_maximizer"]\n')
+    arms = {arm["name"]: arm for arm in pipeline.store.notes("notes")["arms"]}
+    winner, baseline = arms["search winner"], arms[MAXIMIZER]
+    assert baseline["details"]["role"] == "maximizer"
+    share = baseline["details"]["train_bytes"] / winner["details"]["train_bytes"]
+    assert share == pytest.approx(1.0, abs=0.05)
+    assert len(baseline["block_nats"]) == len(winner["block_nats"])
+
+
+def test_a_task_decides_among_the_finalists_and_is_reported(tmp_path: Path) -> None:
+    items = [{"good": "Ka ro mi.", "bad": "q#z )("}, {"good": "Sol ba.", "bad": "%% 77"}]
+    (tmp_path / "task.jsonl").write_text("\n".join(json.dumps(item) for item in items))
+    pipeline = run(tmp_path, lines='objectives = ["task:task.jsonl"]\n')
+    notes = pipeline.store.notes("notes")
+    assert set(notes["finalists"][0]["task_errors"]) == {"task:task.jsonl"}
+    errors = [sum(one["task_errors"].values()) for one in notes["finalists"]]
+    assert errors == sorted(errors)
+    assert 0.0 <= notes["arms"][0]["metrics"]["task:task.jsonl"] <= 1.0
