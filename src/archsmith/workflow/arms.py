@@ -97,13 +97,14 @@ class ArmProcess:
 
     def _read(self) -> None:
         assert self._child.stdout is not None
-        for line in self._child.stdout:
-            try:
-                self.latest = Progress(**json.loads(line))
-            except (ValueError, TypeError):
-                continue
-            if self._on_progress is not None:
-                self._on_progress(self.task.name, self.latest)
+        with self._child.stdout as lines:
+            for line in lines:
+                try:
+                    self.latest = Progress(**json.loads(line))
+                except (ValueError, TypeError):
+                    continue
+                if self._on_progress is not None:
+                    self._on_progress(self.task.name, self.latest)
 
 
 def wait_for(arms: Sequence[ArmProcess]) -> None:
