@@ -14,8 +14,6 @@ from archsmith.export.latency import decode_ms_per_token
 from archsmith.export.roundtrip import requantized
 from archsmith.store.records import TrialRecord
 from archsmith.study import Study, load_study
-from archsmith.train.recipe import Recipe
-from archsmith.workflow.calibration import Calibration
 from archsmith.workflow.handover import TRANSFORMERS, own_logits, write_gguf
 from archsmith.workflow.model_folder import TrainedModel, is_model_folder, load_model_folder
 from archsmith.workflow.pipeline import Pipeline, Watcher, last_rung
@@ -59,7 +57,7 @@ def train_trial(
         train_tokens=workspace.tokens(Split.TRAIN, size),
         validation_tokens=workspace.tokens(Split.SEARCH, size),
         tokenizer=workspace.tokenizer_for(size),
-        recipe=_recipe(pipeline),
+        recipe=pipeline.stored_recipe(),
         protocol=pipeline.rung_protocol,
         output_dir=output_dir,
         max_seconds=max_seconds,
@@ -186,11 +184,3 @@ def _finish_best(config_file: Path, output_dir: Path, watcher: Watcher) -> Train
         train_bytes=last_rung(trial).train_bytes,
         watcher=watcher,
     )
-
-
-def _recipe(pipeline: Pipeline) -> Recipe:
-    stored = pipeline.store.notes(pipeline.name).get("calibration")
-    if not stored:
-        return pipeline.config.training
-    found = Calibration.model_validate(stored)
-    return pipeline.config.training.model_copy(update=found.recipe_changes())

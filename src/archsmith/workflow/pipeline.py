@@ -63,7 +63,7 @@ BASELINES = {
     "phi3_shape": "fitted Phi-3 shape",
 }
 # Held-out text scored at a rung. Candidates are compared on the same bytes, so the text's own
-# variance cancels; at twice as much, scoring took 40 % of a short rung's time.
+# variance cancels; twice as much would read more tokens than the shortest rungs train on.
 RUNG_SCORE_BYTES = 1 << 16
 _NOTE_SECONDS = 5.0
 # No rung ends before so many updates, nor before twice the warm-up.
@@ -213,7 +213,14 @@ class Pipeline:
             return self.config.training
         if not stored:
             assert self.budget is not None
-            stored = self._calibrate(suggestion, self.budget.calibration_seconds)
+            self._calibrate(suggestion, self.budget.calibration_seconds)
+        return self.stored_recipe()
+
+    def stored_recipe(self) -> Recipe:
+        """The recipe with the rates of an earlier calibration, if there was one."""
+        stored = self._stored_note("calibration")
+        if not stored:
+            return self.config.training
         found = validate(Calibration, stored, source="the stored calibration")
         return self.config.training.model_copy(update=found.recipe_changes())
 
@@ -540,7 +547,7 @@ class Pipeline:
             )
             return task_errors(path, self.config.objectives, self.root)
 
-    def _calibrate(self, suggestion: Suggestion, seconds: float) -> dict[str, Any]:
+    def _calibrate(self, suggestion: Suggestion, seconds: float) -> None:
         self.begin("calibrate the learning rate", seconds)
         started = self._clock()
         jobs = self.config.n_jobs
@@ -562,10 +569,8 @@ class Pipeline:
                 f"{run.embedding_learning_rate:g}): {run.bits_per_byte or 'diverged'}"
             ),
         )
-        data = found.model_dump(mode="json")
-        self.store.put_note(self.name, "calibration", data)
+        self.store.put_note(self.name, "calibration", found.model_dump(mode="json"))
         self._spend("calibration", self._clock() - started)
-        return data
 
     def _rungs(self, suggestion: Suggestion) -> tuple[Rung, ...]:
         """The ladder; a continued study keeps the one it was started with."""

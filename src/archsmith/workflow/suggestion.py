@@ -21,8 +21,8 @@ SUGGESTED = "suggested"
 _SAMPLES = 150
 _CLIMBERS = 4
 _CLIMB_STEPS = 30
-# Training speed varies by so much between shapes of equal FLOPs on one machine (efficiency of
-# small products, shared cores); the interval of a predicted time is widened by it.
+# Shapes of equal FLOPs train at different speeds on one machine (efficiency of small products,
+# shared cores): an allowance, not a measured spread.
 _SPEED_SPREAD = 0.35
 
 
