@@ -1,5 +1,10 @@
 """Counts of an architecture against sums written out by hand."""
 
+import os
+import pickle
+import subprocess
+import sys
+
 import pytest
 from pydantic import ValidationError
 
@@ -100,3 +105,26 @@ def test_summary_says_what_matters():
     assert "3x32" in text
     assert "4h/2kv" in text
     assert "vocab 260 tied" in text
+
+
+def test_equal_by_content_whoever_made_the_layers():
+    one, other = architecture(), Architecture.model_validate(architecture().model_dump())
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one != architecture(layers=architecture().layers[:2])
+    assert one != architecture(quantization="Q8_0")
+    assert one != "an architecture"
+
+
+def test_a_pickle_is_found_in_a_set_of_another_process():
+    read = "import pickle, sys; a = pickle.load(sys.stdin.buffer); print(a in {type(a).model_validate(a.model_dump())})"
+    one = architecture()
+    hash(one)
+    done = subprocess.run(
+        [sys.executable, "-c", read],
+        input=pickle.dumps(one),
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == b"True\n"

@@ -7,7 +7,7 @@ module on the meta device by the tests.
 
 from functools import cached_property
 from itertools import groupby
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import PositiveInt, field_validator, model_validator
 
@@ -157,12 +157,31 @@ class Architecture(Spec):
         return [(layer, len(list(run))) for layer, run in groupby(self.layers)]
 
     @cached_property
+    def _key(self) -> tuple[Any, ...]:
+        # equal layers once: comparing a deep network costs no more than a shallow one
+        names = (name for name in type(self).model_fields if name != "layers")
+        return (*(getattr(self, name) for name in names), *self._runs)
+
+    @cached_property
     def _value_hash(self) -> int:
-        return hash(tuple(getattr(self, name) for name in type(self).model_fields))
+        return hash(self._key)
 
     def __hash__(self) -> int:
         # kept, because histories of thousands of points are looked up in sets
         return self._value_hash
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, Architecture):
+            return NotImplemented
+        return self._value_hash == other._value_hash and self._key == other._key
+
+    def __getstate__(self) -> dict[Any, Any]:
+        # hashes of strings differ between processes, so a kept one must not travel
+        state = super().__getstate__()
+        values = {k: v for k, v in state["__dict__"].items() if k in type(self).model_fields}
+        return {**state, "__dict__": values}
 
     def summary(self) -> str:
         """One line for people: "6x256 · 4h/2kv · ffn 704 · vocab 4096 tied · 4.3M · Q8_0"."""

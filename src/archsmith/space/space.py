@@ -51,6 +51,8 @@ class ArchitectureSpace:
         if not self.branches:
             raise ConfigError(_empty(branches))
         self._locate = lru_cache(maxsize=1 << 17)(self._find)
+        # strategies walk over the same few thousand points again and again
+        self._build = lru_cache(maxsize=1 << 13)(self._make)
 
     @cached_property
     def dimension_names(self) -> tuple[str, ...]:
@@ -63,6 +65,9 @@ class ArchitectureSpace:
 
     def build(self, location: Location) -> Architecture:
         """The architecture at a location."""
+        return self._build(location)
+
+    def _make(self, location: Location) -> Architecture:
         return self.branches[location.branch].build(location.indices)
 
     def values(self, point: Architecture) -> dict[str, Any]:
