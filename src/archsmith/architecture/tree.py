@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any, Literal, Self
 
-from pydantic import PositiveInt, field_validator, model_validator
+from pydantic import PositiveFloat, PositiveInt, field_validator, model_validator
 
 from archsmith.architecture.feed_forwards.base import FeedForward
 from archsmith.architecture.mixers.base import Mixer
@@ -55,6 +55,10 @@ class Architecture(Spec):
     `max_position_embeddings` is the context length in tokens. `quantization` belongs to the tree
     because it decides bytes and score of what is deployed; `network_hash` leaves it out, so that
     one trained network serves several quantizations.
+
+    The multipliers are Granite's and muP's (Yang et al. 2022, arXiv 2203.03466): embeddings times
+    `embedding_multiplier`, what a block adds to the residual times `residual_multiplier`, logits
+    divided by `logits_scaling`.
     """
 
     hidden_size: PositiveInt
@@ -64,6 +68,9 @@ class Architecture(Spec):
     final_norm: Norm = Norm()
     tie_word_embeddings: bool = True
     lm_head_bias: bool = False
+    embedding_multiplier: PositiveFloat = 1.0
+    residual_multiplier: PositiveFloat = 1.0
+    logits_scaling: PositiveFloat = 1.0
     quantization: Quantization = "F16"
 
     @field_validator("quantization", mode="before")

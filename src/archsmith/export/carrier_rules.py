@@ -33,10 +33,12 @@ def refusals(
     biases: str = "",
     head_bias: bool = False,
     tied: bool | None = None,
+    carries: frozenset[str] = frozenset(),
 ) -> Callable[[Architecture, Sequence[Layer]], list[str]]:
     """A function of the reasons against a carrier with these properties.
 
     `varying`: fields of attention that may differ between layers. `biases`: "all", "none" or "".
+    `carries`: those of the uncommon fields (`_uncommon`) that the carrier has a place for.
     """
 
     def reasons(architecture: Architecture, kinds: Sequence[Layer]) -> list[str]:
@@ -73,9 +75,29 @@ def refusals(
             found.append(f"tie_word_embeddings must be {str(tied).lower()}")
         if not windows and any(window_of(architecture, kind.mixer) for kind in kinds):
             found.append("sliding_window is not carried")
+        found += [
+            f"{name} is not carried" for name in sorted(_uncommon(architecture, kinds) - carries)
+        ]
         return found + attention(architecture, [kind.mixer for kind in kinds])
 
     return reasons
+
+
+def _uncommon(architecture: Architecture, kinds: Sequence[Layer]) -> set[str]:
+    """Fields that differ from what nearly every stock class computes."""
+    multipliers = ("embedding_multiplier", "residual_multiplier", "logits_scaling")
+    found = {name for name in multipliers if getattr(architecture, name) != 1.0}
+    for layer in kinds:
+        mixer, block = layer.mixer, layer.feed_forward
+        if mixer.attention_multiplier is not None:
+            found.add("attention_multiplier")
+        if mixer.rope is not None and mixer.rope.long_rope is not None:
+            found.add("long_rope")
+        if mixer.qk_norm and mixer.qk_norm_over != "head":
+            found.add("qk_norm_over")
+        if getattr(block, "activation_limit", None) is not None:
+            found.add("activation_limit")
+    return found
 
 
 def _uniform(kinds: Sequence[Layer], varying: tuple[str, ...]) -> bool:

@@ -2,17 +2,22 @@
 
 from typing import Literal
 
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 
 from archsmith.architecture.feed_forwards.base import FeedForward
 
 
 class GatedMlp(FeedForward):
-    """SwiGLU with `silu`, GEGLU with `gelu_tanh`."""
+    """SwiGLU with `silu`, GEGLU with `gelu_tanh`.
+
+    `gegelu` is Phi-3-small's: down(g * sigmoid(1.702 g) * (u + 1)) with g = gate(x) cut off above
+    `activation_limit` and u = up(x) cut off at plus and minus the limit.
+    """
 
     type: Literal["gated_mlp"] = "gated_mlp"
     intermediate_size: PositiveInt
-    activation: Literal["silu", "gelu_tanh"] = "silu"
+    activation: Literal["silu", "gelu_tanh", "gegelu"] = "silu"
+    activation_limit: PositiveFloat | None = None
     bias: bool = False
 
     def num_params(self, hidden_size: int) -> int:

@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import PositiveInt, model_validator
+from pydantic import PositiveFloat, PositiveInt, model_validator
 
 from archsmith.architecture.mixers.base import Mixer
 from archsmith.architecture.rope import Rope
@@ -11,8 +11,10 @@ from archsmith.architecture.rope import Rope
 class Attention(Mixer):
     """Multi-head, grouped-query or multi-query attention, by `num_key_value_heads`.
 
-    `qk_norm` normalizes each head's query and key by root mean square (Qwen3). A position attends
-    to itself and the `sliding_window - 1` positions before it; without a window, to all before it.
+    `qk_norm` normalizes queries and keys by root mean square: each head for itself (`head`, Qwen3)
+    or all heads together (`all_heads`, OLMoE). A position attends to itself and the
+    `sliding_window - 1` positions before it; without a window, to all before it. Scores are
+    multiplied by `attention_multiplier`, by default head_dim^-1/2.
     """
 
     type: Literal["attention"] = "attention"
@@ -23,7 +25,9 @@ class Attention(Mixer):
     qkv_bias: bool = False
     output_bias: bool = False
     qk_norm: bool = False
+    qk_norm_over: Literal["head", "all_heads"] = "head"
     sliding_window: PositiveInt | None = None
+    attention_multiplier: PositiveFloat | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -32,8 +36,11 @@ class Attention(Mixer):
                 f"num_key_value_heads must divide num_attention_heads, "
                 f"got {self.num_key_value_heads} and {self.num_attention_heads}"
             )
-        if self.head_dim % 2:
+        if self.rope is not None and self.head_dim % 2:
             raise ValueError(f"head_dim must be even for rotary embedding, got {self.head_dim}")
+        reason = None if self.rope is None else self.rope.explain(self.head_dim)
+        if reason is not None:
+            raise ValueError(reason)
         return self
 
     @property
@@ -46,10 +53,22 @@ class Attention(Mixer):
         """Width of all keys together; values are as wide."""
         return self.num_key_value_heads * self.head_dim
 
+    @property
+    def softmax_scale(self) -> float:
+        """What scores are multiplied by before the softmax."""
+        return self.attention_multiplier or self.head_dim**-0.5
+
     def num_params(self, hidden_size: int) -> int:
         biases = self.qkv_bias * (self.query_size + 2 * self.key_value_size)
         biases += self.output_bias * hidden_size
-        return self.matmul_params(hidden_size) + biases + self.qk_norm * 2 * self.head_dim
+        return self.matmul_params(hidden_size) + biases + self._norm_params()
+
+    def _norm_params(self) -> int:
+        if not self.qk_norm:
+            return 0
+        if self.qk_norm_over == "head":
+            return 2 * self.head_dim
+        return self.query_size + self.key_value_size
 
     def matmul_params(self, hidden_size: int) -> int:
         return hidden_size * (2 * self.query_size + 2 * self.key_value_size)
