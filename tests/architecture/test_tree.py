@@ -117,7 +117,10 @@ def test_equal_by_content_whoever_made_the_layers():
 
 
 def test_a_pickle_is_found_in_a_set_of_another_process():
-    read = "import pickle, sys; a = pickle.load(sys.stdin.buffer); print(a in {type(a).model_validate(a.model_dump())})"
+    read = (
+        "import pickle, sys; a = pickle.load(sys.stdin.buffer); "
+        "print(a in {type(a).model_validate(a.model_dump())})"
+    )
     one = architecture()
     hash(one)
     done = subprocess.run(
