@@ -14,8 +14,8 @@ from pydantic import PositiveFloat, PositiveInt, field_validator, model_validato
 from archsmith.architecture.feed_forwards.base import FeedForward
 from archsmith.architecture.mixers.base import Mixer
 from archsmith.architecture.norm import Norm
+from archsmith.architecture.summary import summarize
 from archsmith.config import Spec, content_hash, of_kind
-from archsmith.units import format_count
 
 # File quantizations, in llama.cpp's names. K-quants mix block types over tensors as llama.cpp does.
 Quantization = Literal["F32", "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0"]
@@ -192,25 +192,4 @@ class Architecture(Spec):
 
     def summary(self) -> str:
         """One line for people: "6x256 · 4h/2kv · ffn 704 · vocab 4096 tied · 4.3M · Q8_0"."""
-        mixers = {_short_mixer(layer.mixer) for layer in self.layers}
-        widths = [getattr(layer.feed_forward, "intermediate_size", 0) for layer in self.layers]
-        ffn = str(widths[0]) if len(set(widths)) == 1 else f"{min(widths)}-{max(widths)}"
-        return " · ".join(
-            [
-                f"{self.num_hidden_layers}x{self.hidden_size}",
-                mixers.pop() if len(mixers) == 1 else "mixed heads",
-                f"ffn {ffn}",
-                f"vocab {self.vocab_size} {'tied' if self.tie_word_embeddings else 'untied'}",
-                format_count(self.num_params),
-                self.quantization,
-            ]
-        )
-
-
-def _short_mixer(mixer: Mixer) -> str:
-    heads = getattr(mixer, "num_attention_heads", None)
-    if heads is None:
-        return mixer.type
-    window = getattr(mixer, "sliding_window", None)
-    text = f"{heads}h/{getattr(mixer, 'num_key_value_heads', heads)}kv"
-    return f"{text} window {window}" if window else text
+        return summarize(self)

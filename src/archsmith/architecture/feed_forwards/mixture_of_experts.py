@@ -52,6 +52,12 @@ class MixtureOfExperts(FeedForward):
             raise ValueError("shared_expert_gate needs shared_expert_intermediate_size")
         return self
 
+    @property
+    def active_intermediate_size(self) -> int:
+        """Width of all blocks that one token goes through: that of a dense block of equal FLOPs."""
+        routed = self.num_experts_per_tok * self.moe_intermediate_size
+        return routed + (self.shared_expert_intermediate_size or 0)
+
     def expert_params(self, hidden_size: int) -> int:
         """Parameters of one expert."""
         return 3 * hidden_size * self.moe_intermediate_size

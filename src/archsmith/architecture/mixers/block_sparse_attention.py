@@ -44,14 +44,16 @@ class BlockSparseAttention(Attention):
 @lru_cache(maxsize=256)
 def _pairs(spec: BlockSparseAttention, context_length: int) -> int:
     """Pairs of positions that attend to each other, over all heads."""
-    size = spec.block_size
+    size, stride = spec.block_size, spec.vertical_stride
     widths = [min(size, context_length - start) for start in range(0, context_length, size)]
-    total = 0
-    # heads with the same shift see the same
-    for head in range(spec.num_attention_heads):
+    total = spec.num_attention_heads * sum(rows * (rows + 1) // 2 for rows in widths)
+    step = max(1, stride // spec.num_attention_heads)
+    for shift in (head * step for head in range(spec.num_attention_heads)):
         for query, rows in enumerate(widths):
-            seen = sum(spec.sees(head, query, key) for key in range(query))
-            total += rows * seen * size + rows * (rows + 1) // 2
+            near = min(query, spec.num_local_blocks - 1)
+            # multiples of the stride in (shift, far + shift]: one per block on the stride
+            far = query - near
+            total += rows * size * (near + (far + shift) // stride - shift // stride)
     return total
 
 
