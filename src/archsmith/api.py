@@ -42,8 +42,10 @@ from archsmith.workflow.workspace import bytes_per_token
 
 if TYPE_CHECKING:
     from archsmith.evaluators.trunk_training import TrunkTraining
+    from archsmith.export.reading.folder import StockModel
+    from archsmith.model.transformer import Transformer
     from archsmith.workflow.continuing import Exported
-    from archsmith.workflow.model_folder import TrainedModel
+    from archsmith.workflow.model_folder import FinishedModel, TrainedModel
 
 
 def prepare_corpus(*files: str, directory: str | Path, **settings: Any) -> Corpus:
@@ -203,8 +205,38 @@ def train_model(
     )
 
 
+def read_huggingface(folder: str | Path) -> "StockModel":
+    """Architecture and weights of a folder that transformers' `save_pretrained` wrote.
+
+    Returns a pair: the `Architecture`, and float32 arrays by canonical name. No code of the folder
+    is run, and neither torch nor transformers is needed.
+
+    Raises:
+        ConfigError: a file is missing, or a setting is not among what archsmith computes.
+        CheckpointError: a file is damaged, or a tensor missing, surplus or of another shape.
+    """
+    from archsmith.export.reading.folder import read_huggingface as read
+
+    return read(folder)
+
+
+def load_model(folder: str | Path) -> "Transformer":
+    """The network of a model folder or of a transformers folder, in float32, ready to run.
+
+    Raises ConfigError, CheckpointError.
+    """
+    from archsmith.model.transformer import build, load_numpy
+    from archsmith.workflow.model_folder import is_model_folder, load_model_folder
+
+    path = Path(folder)
+    found = load_model_folder(path) if is_model_folder(path) else read_huggingface(path)
+    model = build(found.architecture, seed=None)
+    load_numpy(model, found.weights)
+    return model.eval()
+
+
 def export_model(
-    model: "TrainedModel | str | Path",
+    model: "FinishedModel | str | Path",
     output_dir: str | Path,
     *,
     formats: Sequence[str] = ("gguf", "huggingface"),
@@ -213,13 +245,20 @@ def export_model(
 ) -> "Exported":
     """Write a model for stock tools, reload it in them, and compare.
 
+    `model` may be a folder: one that `train_model` wrote, or a transformers folder.
+
     Raises ExportError, GateError.
     """
-    from archsmith.workflow.continuing import export_trained
-    from archsmith.workflow.model_folder import load_model_folder
+    from archsmith.workflow.continuing import export_source, export_trained
 
     if isinstance(model, str | Path):
-        model = load_model_folder(Path(model))
+        return export_source(
+            Path(model),
+            formats=formats,
+            output_dir=Path(output_dir),
+            quantization=quantization,
+            overwrite=overwrite,
+        )
     return export_trained(
         model,
         formats=formats,

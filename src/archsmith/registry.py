@@ -24,6 +24,7 @@ KINDS = {
     "strategies": "archsmith.strategies",
     "evaluators": "archsmith.evaluators",
     "exporters": "archsmith.export.formats",
+    "stock_families": "archsmith.export.reading.families",
 }
 _NOT_PARTS = {"base"}
 

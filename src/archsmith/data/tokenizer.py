@@ -167,6 +167,27 @@ class Tokenizer:
             document_token=self.document_token,
         )
 
+    def padded(self, vocab_size: int) -> "Tokenizer":
+        """The tokenizer with unused special tokens at the end, for a longer embedding table.
+
+        Raises ConfigError where it has more entries already.
+        """
+        if vocab_size < self.vocab_size:
+            raise ConfigError(
+                f"the tokenizer has {self.vocab_size} entries, the embedding table {vocab_size}; "
+                "a table at least as long is needed"
+            )
+        if vocab_size == self.vocab_size:
+            return self
+        backend = tokenizers.Tokenizer.from_str(self._backend.to_str())
+        unused = [f"<|unused_{index}|>" for index in range(self.vocab_size, vocab_size)]
+        backend.add_special_tokens(
+            [tokenizers.AddedToken(name, special=True, normalized=False) for name in unused]
+        )
+        return Tokenizer(
+            backend, pre_tokenizer=self.pre_tokenizer, document_token=self.document_token
+        )
+
     def _not_in_merge_order(self, made: Sequence[int], smallest: int) -> str:
         """Why ids do not begin with bytes and special tokens and go on in the order of merges."""
         if late := [entry["content"] for i, entry in self._added.items() if i >= smallest]:

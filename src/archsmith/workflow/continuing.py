@@ -11,13 +11,20 @@ from archsmith.errors import ConfigError
 from archsmith.export.formats.huggingface import PART as HUGGINGFACE
 from archsmith.export.gate import GateReport, check_export
 from archsmith.export.latency import decode_ms_per_token
+from archsmith.export.reading.folder import is_huggingface_folder
 from archsmith.export.roundtrip import requantized
 from archsmith.store.records import TrialRecord
 from archsmith.study import Study, load_study
 from archsmith.workflow.handover import TRANSFORMERS, own_logits, write_gguf
-from archsmith.workflow.model_folder import TrainedModel, is_model_folder, load_model_folder
+from archsmith.workflow.model_folder import (
+    FinishedModel,
+    TrainedModel,
+    is_model_folder,
+    load_model_folder,
+)
 from archsmith.workflow.pipeline import Pipeline, Watcher, last_rung
 from archsmith.workflow.search_config import load_search_config
+from archsmith.workflow.stock_model import load_stock_model
 from archsmith.workflow.training import train_interruptibly
 
 
@@ -79,18 +86,27 @@ def export_source(
     overwrite: bool = False,
     watcher: Watcher | None = None,
 ) -> Exported:
-    """Export a model folder, or the best trial so far of a search file, cooled down at once.
+    """Export a model folder, a transformers folder, or the best trial so far of a search file.
+
+    That trial is cooled down at once.
 
     Raises:
-        ConfigError: the source is neither.
+        ConfigError: the source is none of them, or holds what archsmith does not compute.
+        CheckpointError: its weights are damaged.
         ExportError, GateError: a file exists already, or does not compute what the model does.
     """
-    if source.is_dir():
+    model: FinishedModel
+    if is_huggingface_folder(source):
+        model = load_stock_model(source)
+    elif source.is_dir():
         model = load_model_folder(source)
     elif source.suffix == ".toml":
         model = _finish_best(source, output_dir / "model", watcher or Watcher())
     else:
-        raise ConfigError(f"{source}: give a model folder that 'archsmith train' wrote, or a .toml")
+        raise ConfigError(
+            f"{source}: give a model folder that 'archsmith train' wrote, a transformers "
+            "folder, or a .toml"
+        )
     return export_trained(
         model,
         formats=formats,
@@ -101,7 +117,7 @@ def export_source(
 
 
 def export_trained(
-    model: TrainedModel,
+    model: FinishedModel,
     *,
     formats: Sequence[str],
     output_dir: Path,

@@ -25,7 +25,7 @@ from archsmith.export.roundtrip import requantized
 from archsmith.export.score import score_gguf
 from archsmith.export.worker import IsolatedLlamaCpp
 from archsmith.trial import ArmResult
-from archsmith.workflow.model_folder import TrainedModel
+from archsmith.workflow.model_folder import FinishedModel, TrainedModel
 
 TRANSFORMERS = "transformers"
 _SHOWN_SAMPLES = 4
@@ -193,7 +193,7 @@ def hand_over(
 
 
 def write_gguf(
-    model: TrainedModel,
+    model: FinishedModel,
     output_dir: Path,
     quantization: str,
     *,
@@ -254,7 +254,7 @@ def _common_prefix(first: bytes, second: bytes) -> int:
     )
 
 
-def own_logits(model: TrainedModel) -> Callable[[Sequence[int]], np.ndarray]:
+def own_logits(model: FinishedModel) -> Callable[[Sequence[int]], np.ndarray]:
     """Logits of the model's own forward pass, for the gate."""
     import torch
 

@@ -64,13 +64,19 @@ class TrainingRecord(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainedModel:
-    """A finished model in memory. Weights are float32 by canonical name."""
+class FinishedModel:
+    """A model in memory, wherever it was trained. Weights are float32 by canonical name."""
 
     folder: Path
     architecture: Architecture
     tokenizer: Tokenizer
     weights: Mapping[str, np.ndarray] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedModel(FinishedModel):
+    """A model that archsmith trained, with the record of it."""
+
     record: TrainingRecord
 
 

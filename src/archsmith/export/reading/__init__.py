@@ -1,0 +1,1 @@
+"""From a transformers folder to an architecture and its canonical weights; imports no torch."""
