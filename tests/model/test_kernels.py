@@ -52,7 +52,7 @@ def test_blocked_attention_is_plain_attention(heads, window):
     direction = torch.randn(q.shape)
     found = []
     for attend in (plain.attend, BlockedAttention.apply):
-        out = attend(q, k, v, window)
+        out = attend(q, k, v, window, 0.3)
         found.append([out, *torch.autograd.grad((out * direction).sum(), (q, k, v))])
     for expected, actual in zip(*found, strict=True):
         torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)

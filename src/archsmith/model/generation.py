@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from archsmith.model.transformer import Cache, Transformer
+from archsmith.model.cache import Cache
+from archsmith.model.transformer import Transformer
 
 
 @torch.no_grad()

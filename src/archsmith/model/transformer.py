@@ -3,8 +3,7 @@
 Letters: B batch, T tokens, D hidden_size, V vocab_size, N = B·T rows.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from archsmith import registry
 from archsmith.architecture.tree import Architecture, Layer
 from archsmith.errors import CheckpointError
+from archsmith.model.cache import Cache
 from archsmith.model.initialization import initialize
 from archsmith.model.kernels.base import Kernels
 from archsmith.model.kernels.fast import FAST
@@ -24,28 +24,25 @@ from archsmith.model.mixers.base import Memory
 from archsmith.model.norm import build_norm
 
 
-@dataclass
-class Cache:
-    """What generation remembers: the number of tokens seen and each layer's memory of them."""
-
-    num_tokens: int = 0
-    layers: list[Memory] = field(default_factory=list)
-
-
 class DecoderLayer(nn.Module):
     """Mixer and feed-forward, each added to the residual; `parallel` ones share a norm (Phi)."""
 
-    def __init__(self, spec: Layer, hidden_size: int) -> None:
+    def __init__(self, spec: Layer, architecture: Architecture) -> None:
         super().__init__()
+        hidden_size = architecture.hidden_size
         mixer = registry.find("mixer_modules", spec.mixer.type)
         feed_forward = registry.find("feed_forward_modules", spec.feed_forward.type)
         self.spec = spec
         self.input_layernorm = build_norm(spec.norm, hidden_size)
-        self.add_module(mixer.weight_name, mixer(spec.mixer, hidden_size, spec.norm))
+        self.add_module(
+            mixer.weight_name,
+            mixer(spec.mixer, hidden_size, spec.norm, architecture.max_position_embeddings),
+        )
         if spec.residual == "sequential":
             self.post_attention_layernorm = build_norm(spec.norm, hidden_size)
         self.add_module(feed_forward.weight_name, feed_forward(spec.feed_forward, hidden_size))
         self._names = (mixer.weight_name, feed_forward.weight_name)
+        self._share = architecture.residual_multiplier
 
     def forward(
         self, x: Float[Tensor, "B T D"], *, kernels: Kernels, start: int, memory: Memory | None
@@ -55,9 +52,20 @@ class DecoderLayer(nn.Module):
         normed = self.input_layernorm(x, kernels)
         mixed = mixer(normed, kernels=kernels, start=start, memory=memory)
         if self.spec.residual == "parallel":
-            return x + mixed + feed_forward(normed, kernels=kernels)
-        x = x + mixed
-        return x + feed_forward(self.post_attention_layernorm(x, kernels), kernels=kernels)
+            return self._add(self._add(x, mixed), feed_forward(normed, kernels=kernels))
+        x = self._add(x, mixed)
+        normed = self.post_attention_layernorm(x, kernels)
+        return self._add(x, feed_forward(normed, kernels=kernels))
+
+    @property
+    def switch_length(self) -> int | None:
+        """The mixer's: beyond so many tokens its memory has to be made anew."""
+        switch: int | None = getattr(self, self._names[0]).switch_length
+        return switch
+
+    def _add(self, x: Tensor, written: Tensor) -> Tensor:
+        # adding is multiplying and adding anyway: a factor of one costs nothing
+        return torch.add(x, written, alpha=self._share)
 
 
 class _Decoder(nn.Module):
@@ -68,9 +76,10 @@ class _Decoder(nn.Module):
         shape = (architecture.vocab_size, architecture.hidden_size)
         # given weights: drawing them on the meta device would import torch's compiler, seconds
         self.embed_tokens = nn.Embedding(*shape, _weight=torch.empty(shape))
-        self.layers = nn.ModuleList(
-            DecoderLayer(layer, architecture.hidden_size) for layer in architecture.layers
-        )
+        layers = [DecoderLayer(layer, architecture) for layer in architecture.layers]
+        self.layers = nn.ModuleList(layers)
+        switches = (layer.switch_length for layer in layers)
+        self.switch_lengths = {switch for switch in switches if switch is not None}
         self.norm = build_norm(architecture.final_norm, architecture.hidden_size)
 
 
@@ -95,16 +104,14 @@ class Transformer(nn.Module):
         self, tokens: Int[Tensor, "B T"], cache: Cache | None = None
     ) -> Float[Tensor, "B T V"]:
         """Logits of the next token at every position; a cache continues what it has seen."""
-        hidden = self._hidden(tokens, PLAIN, cache)
-        return F.linear(hidden, self.lm_head.weight, self.lm_head.bias)
+        return F.linear(*self._head_inputs(self._hidden(tokens, PLAIN, cache)))
 
     def loss(
         self, tokens: Int[Tensor, "B T"], targets: Int[Tensor, "B T"], kernels: Kernels = FAST
     ) -> Float[Tensor, ""]:
         """Mean cross-entropy in nats: the training path."""
         hidden = self._hidden(tokens, kernels, None).flatten(0, 1)
-        head = self.lm_head
-        return kernels.head_loss(hidden, head.weight, head.bias, targets.flatten())
+        return kernels.head_loss(*self._head_inputs(hidden), targets.flatten())
 
     @torch.no_grad()
     def token_nats(
@@ -112,22 +119,47 @@ class Transformer(nn.Module):
     ) -> Float[Tensor, "B U"]:
         """Nats of the targets of the last U positions, float32: the scoring path."""
         hidden = self._hidden(tokens, FAST, None)[:, -targets.shape[1] :].flatten(0, 1)
-        nats = row_nats(hidden, self.lm_head.weight, self.lm_head.bias, targets.flatten())
-        return nats.view(targets.shape)
+        return row_nats(*self._head_inputs(hidden), targets.flatten()).view(targets.shape)
 
     def _hidden(
         self, tokens: Int[Tensor, "B T"], kernels: Kernels, cache: Cache | None
     ) -> Float[Tensor, "B T D"]:
-        start = 0 if cache is None else cache.num_tokens
-        if cache is not None and not cache.layers:
-            cache.layers = [{} for _ in self.model.layers]
+        if cache is None:
+            memories: Sequence[Memory | None] = [None] * len(self.model.layers)
+            return self._through_layers(tokens, kernels, start=0, memories=memories)
+        decoder = self.model
+        text = cache.extend(
+            tokens, num_layers=len(decoder.layers), switch_lengths=decoder.switch_lengths
+        )
+        start = cache.num_tokens - text.shape[1]
+        hidden = self._through_layers(text, kernels, start=start, memories=cache.layers)
+        return hidden[:, text.shape[1] - tokens.shape[1] :]
+
+    def _through_layers(
+        self,
+        tokens: Int[Tensor, "B T"],
+        kernels: Kernels,
+        *,
+        start: int,
+        memories: Sequence[Memory | None],
+    ) -> Float[Tensor, "B T D"]:
         x = self.model.embed_tokens(tokens)
-        for index, layer in enumerate(self.model.layers):
-            memory = None if cache is None else cache.layers[index]
+        if self.architecture.embedding_multiplier != 1.0:
+            x = x * self.architecture.embedding_multiplier
+        for layer, memory in zip(self.model.layers, memories, strict=True):
             x = layer(x, kernels=kernels, start=start, memory=memory)
-        if cache is not None:
-            cache.num_tokens += tokens.shape[1]
         return self.model.norm(x, kernels)
+
+    def _head_inputs(
+        self, hidden: Float[Tensor, "*S D"]
+    ) -> tuple[Float[Tensor, "*S D"], Float[Tensor, "V D"], Float[Tensor, " V"] | None]:
+        """Operands of the head's product, which is the logits: what `logits_scaling` divides."""
+        weight, bias = self.lm_head.weight, self.lm_head.bias
+        scaling = self.architecture.logits_scaling
+        if scaling == 1.0:
+            return hidden, weight, bias
+        # D numbers of a row are divided, not V
+        return hidden / scaling, weight, None if bias is None else bias / scaling
 
 
 def build(
@@ -142,10 +174,25 @@ def build(
         model = Transformer(architecture).to(dtype)
     model.tie()
     if torch.device(device).type != "meta":
-        model.to_empty(device=device).tie()  # moving off the meta device gives each its own
+        _allocate(model, torch.device(device))
+        model.tie()
         if seed is not None:
             initialize(model, num_hidden_layers=architecture.num_hidden_layers, seed=seed)
     return model
+
+
+def _allocate(model: nn.Module, device: torch.device) -> None:
+    """Give every tensor of a model on the meta device memory of its own, its values unset.
+
+    `Module.to_empty` would do, but imports torch's symbolic shapes: most of a second.
+    """
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            empty = torch.empty(parameter.shape, dtype=parameter.dtype, device=device)
+            setattr(module, name, nn.Parameter(empty))
+        for name, buffer in module.named_buffers(recurse=False):
+            empty = torch.empty(buffer.shape, dtype=buffer.dtype, device=device)
+            setattr(module, name, empty)
 
 
 def to_numpy(model: Transformer) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from archsmith.model.kernels.base import Kernels
 
 
 class GatedMlpModule(FeedForwardModule):
-    """down(act(gate(x)) * up(x))."""
+    """down(act(gate(x)) * up(x)); `gegelu` cuts both off and adds one to up(x)."""
 
     weight_name = "mlp"
 
@@ -21,7 +21,10 @@ class GatedMlpModule(FeedForwardModule):
 
     def forward(self, x: Float[Tensor, "B T D"], *, kernels: Kernels) -> Float[Tensor, "B T D"]:
         """Transform every position."""
-        return self.down_proj(kernels.gated(x, self.gate_proj, self.up_proj, self.spec.activation))
+        spec, layers = self.spec, (self.gate_proj, self.up_proj)
+        if spec.activation == "gegelu":
+            return self.down_proj(kernels.gegelu(x, *layers, spec.activation_limit))
+        return self.down_proj(kernels.gated(x, *layers, spec.activation))
 
 
 PART = GatedMlpModule

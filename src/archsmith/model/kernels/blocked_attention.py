@@ -17,10 +17,12 @@ QUERY_BLOCK = 128  # fastest of 64, 128, 256 for 256 to 1024 tokens
 
 
 class BlockedAttention(Function):
-    """(q B H T E, k B K T E, v B K T E, window or None) -> B H T E."""
+    """(q B H T E, k B K T E, v B K T E, window or None, scale) -> B H T E."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tensor:
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, window: int | None, scale: float
+    ) -> Tensor:
         batch, heads, tokens, features = q.shape
         groups = batch * k.shape[1]
         q_GRTE = q.reshape(groups, -1, tokens, features)
@@ -30,20 +32,19 @@ class BlockedAttention(Function):
         for queries, keys in _blocks(tokens, window):
             rows = q_GRTE[:, :, queries].reshape(groups, -1, features)
             mask = _mask(q_GRTE.shape[1], queries, keys, window, q.dtype)
-            scores = torch.baddbmm(mask, rows, k_GTE[:, keys].transpose(1, 2), alpha=features**-0.5)
+            scores = torch.baddbmm(mask, rows, k_GTE[:, keys].transpose(1, 2), alpha=scale)
             weight = torch.softmax(scores, dim=-1)
             weights.append(weight)
             out[:, :, queries] = torch.bmm(weight, v_GTE[:, keys]).view_as(out[:, :, queries])
         ctx.save_for_backward(q_GRTE, k_GTE, v_GTE, *weights)
-        ctx.window = window
+        ctx.window, ctx.scale = window, scale
         return out.view(batch, heads, tokens, features)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         (grad,) = grads
         q_GRTE, k_GTE, v_GTE, *weights = ctx.saved_tensors
         groups, _, tokens, features = q_GRTE.shape
-        scale = features**-0.5
         grad_GRTE = grad.reshape(q_GRTE.shape)
         grad_q = torch.empty_like(q_GRTE)
         grad_k, grad_v = torch.zeros_like(k_GTE), torch.zeros_like(v_GTE)
@@ -57,11 +58,11 @@ class BlockedAttention(Function):
             grad_q[:, :, queries] = torch.bmm(grad_scores, k_GTE[:, keys]).view_as(
                 grad_q[:, :, queries]
             )
-            grad_k[:, keys].baddbmm_(grad_scores.transpose(1, 2), rows, alpha=scale)
+            grad_k[:, keys].baddbmm_(grad_scores.transpose(1, 2), rows, alpha=ctx.scale)
         batch, heads = grad.shape[:2]
         kv_shape = (batch, groups // batch, tokens, features)
-        grad_q = grad_q.mul_(scale).view(batch, heads, tokens, features)
-        return grad_q, grad_k.view(kv_shape), grad_v.view(kv_shape), None
+        grad_q = grad_q.mul_(ctx.scale).view(batch, heads, tokens, features)
+        return grad_q, grad_k.view(kv_shape), grad_v.view(kv_shape), None, None
 
 
 def _blocks(tokens: int, window: int | None) -> list[tuple[slice, slice]]:

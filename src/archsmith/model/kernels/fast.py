@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from archsmith.model.kernels import plain
 from archsmith.model.kernels.base import Kernels
+from archsmith.model.kernels.block_pattern import BlockPattern
+from archsmith.model.kernels.block_sparse_attention import BlockSparseAttention
 from archsmith.model.kernels.blocked_attention import BlockedAttention
-from archsmith.model.kernels.functions import GatedActivation, RmsNorm, Rotate
+from archsmith.model.kernels.functions import GatedActivation, GegeluActivation, RmsNorm, Rotate
 from archsmith.model.kernels.head import HeadLoss, row_nats
 from archsmith.model.kernels.stacked import stacked_linear
 
@@ -31,6 +33,13 @@ def gated(
 ) -> Float[Tensor, "B T F"]:
     """act(gate(x)) * up(x), both products as one."""
     return GatedActivation.apply(stacked_linear(x, (gate, up)), activation)
+
+
+def gegelu(
+    x: Float[Tensor, "B T D"], gate: nn.Linear, up: nn.Linear, limit: float | None
+) -> Float[Tensor, "B T F"]:
+    """quick_gelu(gate(x)) * (up(x) + 1), cut off at the limit, both products as one."""
+    return GegeluActivation.apply(stacked_linear(x, (gate, up)), limit)
 
 
 def rms_norm(
@@ -52,11 +61,27 @@ def attend(
     k: Float[Tensor, "B K S E"],
     v: Float[Tensor, "B K S E"],
     window: int | None,
+    scale: float,
 ) -> Float[Tensor, "B H T E"]:
     """Causal attention; blocks of queries where torch's own kernel is slow."""
     if q.device.type == "cpu" and q.shape[2] == k.shape[2] <= LONGEST_BLOCKED:
-        return BlockedAttention.apply(q, k, v, window)
-    return plain.attend(q, k, v, window)
+        return BlockedAttention.apply(q, k, v, window, scale)
+    return plain.attend(q, k, v, window, scale)
+
+
+def attend_blocks(
+    q: Float[Tensor, "B H T E"],
+    k: Float[Tensor, "B K S E"],
+    v: Float[Tensor, "B K S E"],
+    pattern: BlockPattern,
+    scale: float,
+) -> Float[Tensor, "B H T E"]:
+    """Causal attention to the blocks that each head sees; no others are computed."""
+    if k.shape[2] <= pattern.local_tokens:
+        return attend(q, k, v, None, scale)
+    if q.device.type == "cpu" and q.shape[2] == k.shape[2]:
+        return BlockSparseAttention.apply(q, k, v, pattern, scale)
+    return plain.attend_blocks(q, k, v, pattern, scale)
 
 
 def head_loss(
@@ -74,4 +99,4 @@ def head_loss(
 # Blocked attention keeps its softmax for the backward pass: beyond this, too much memory
 LONGEST_BLOCKED = 1024
 
-FAST = Kernels(project, gated, rms_norm, rotate, attend, head_loss)
+FAST = Kernels(project, gated, gegelu, rms_norm, rotate, attend, attend_blocks, head_loss)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from archsmith.model.activations import activate
+from archsmith.model.activations import QUICK_GELU, activate, gegelu_operands, quick_gelu
 
 
 class RmsNorm(Function):
@@ -90,4 +90,32 @@ class GatedActivation(Function):
             torch.ops.aten.gelu_backward.grad_input(
                 grad * up, gate, approximate="tanh", grad_input=grad_gate
             )
+        return grad_gate_up, None
+
+
+class GegeluActivation(Function):
+    """(… 2F: gates, then values, limit or None) -> quick_gelu(gate) * (value + 1), … F."""
+
+    @staticmethod
+    def forward(ctx: Any, gate_up: Tensor, limit: float | None) -> Tensor:
+        ctx.save_for_backward(gate_up)
+        ctx.limit = limit
+        gate, up = gate_up.chunk(2, dim=-1)
+        gate, up = gegelu_operands(gate, up, limit)
+        return quick_gelu(gate).mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (grad,) = grads
+        (gate_up,) = ctx.saved_tensors
+        raw_gate, raw_up = gate_up.chunk(2, dim=-1)
+        gate, up = gegelu_operands(raw_gate, raw_up, ctx.limit)
+        grad_gate_up = torch.empty_like(gate_up)
+        grad_gate, grad_up = grad_gate_up.chunk(2, dim=-1)
+        torch.mul(grad, quick_gelu(gate), out=grad_up)
+        # quick_gelu(x) is silu(c x) / c, so its slope is silu's at c x
+        torch.ops.aten.silu_backward.grad_input(grad * up, QUICK_GELU * gate, grad_input=grad_gate)
+        if ctx.limit is not None:  # what was cut off has no part in the result
+            grad_gate.mul_(raw_gate <= ctx.limit)
+            grad_up.mul_(raw_up.abs() <= ctx.limit)
         return grad_gate_up, None

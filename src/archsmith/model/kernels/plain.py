@@ -1,15 +1,17 @@
 """The reference: each operation as one reads it in a paper, differentiated by torch."""
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from archsmith.model.activations import activate
+from archsmith.model.activations import activate, gegelu_operands, quick_gelu
+from archsmith.model.kernels import block_pattern
 from archsmith.model.kernels.base import Kernels
+from archsmith.model.kernels.block_pattern import BlockPattern
 
 
 def project(x: Float[Tensor, "B T D"], layers: Sequence[nn.Linear]) -> tuple[Tensor, ...]:
@@ -23,6 +25,15 @@ def gated(
     """act(gate(x)) * up(x)."""
     gate_BTF, up_BTF = project(x, (gate, up))
     return activate(gate_BTF, activation) * up_BTF
+
+
+def gegelu(
+    x: Float[Tensor, "B T D"], gate: nn.Linear, up: nn.Linear, limit: float | None
+) -> Float[Tensor, "B T F"]:
+    """quick_gelu(gate(x)) * (up(x) + 1), both cut off at the limit."""
+    gate_BTF, up_BTF = project(x, (gate, up))
+    gate_BTF, up_BTF = gegelu_operands(gate_BTF, up_BTF, limit)
+    return quick_gelu(gate_BTF) * up_BTF
 
 
 def rms_norm(
@@ -47,18 +58,38 @@ def attend(
     k: Float[Tensor, "B K S E"],
     v: Float[Tensor, "B K S E"],
     window: int | None,
+    scale: float,
 ) -> Float[Tensor, "B H T E"]:
     """Causal attention of the last T of S positions, to the last `window` positions each."""
     num_queries, num_keys = q.shape[2], k.shape[2]
-    grouped = q.shape[1] != k.shape[1]
+    attention = partial(
+        F.scaled_dot_product_attention, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
+    )
     if window is not None and window >= num_keys:
         window = None
     if window is None and num_queries == num_keys:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=grouped)
+        return attention(q, k, v, is_causal=True)
     if window is None and num_queries == 1:
-        return F.scaled_dot_product_attention(q, k, v, enable_gqa=grouped)
-    mask = visible(num_queries, num_keys, window, q.device)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped)
+        return attention(q, k, v)
+    return attention(q, k, v, attn_mask=visible(num_queries, num_keys, window, q.device))
+
+
+def attend_blocks(
+    q: Float[Tensor, "B H T E"],
+    k: Float[Tensor, "B K S E"],
+    v: Float[Tensor, "B K S E"],
+    pattern: BlockPattern,
+    scale: float,
+) -> Float[Tensor, "B H T E"]:
+    """Causal attention of the last T of S positions, to the blocks that each head sees."""
+    num_heads, num_queries, num_keys = q.shape[1], q.shape[2], k.shape[2]
+    if num_keys <= pattern.local_tokens:
+        return attend(q, k, v, None, scale)
+    mask = block_pattern.visible(
+        pattern, num_heads=num_heads, num_queries=num_queries, num_keys=num_keys, device=q.device
+    )
+    grouped = num_heads != k.shape[1]
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale, enable_gqa=grouped)
 
 
 def head_loss(
@@ -82,4 +113,4 @@ def visible(
     return seen if window is None else seen & (distance < window)
 
 
-PLAIN = Kernels(project, gated, rms_norm, rotate, attend, head_loss)
+PLAIN = Kernels(project, gated, gegelu, rms_norm, rotate, attend, attend_blocks, head_loss)

@@ -1,6 +1,6 @@
 """Causal self-attention with grouped keys and values (Ainslie et al. 2023, arXiv 2305.13245).
 
-Weight names, rotary convention and scale are those of transformers' Llama, Qwen3 and Phi.
+Weight names, rotary convention and scale are those of transformers' Llama, Qwen3, OLMoE and Phi.
 """
 
 import torch
@@ -12,7 +12,7 @@ from archsmith.architecture.norm import Norm
 from archsmith.model.kernels.base import Kernels
 from archsmith.model.mixers.base import Memory, MixerModule
 from archsmith.model.norm import RmsNorm
-from archsmith.model.rope import rotary_tables
+from archsmith.model.rope import rotary_tables, rotations
 
 
 class AttentionModule(MixerModule):
@@ -20,49 +20,72 @@ class AttentionModule(MixerModule):
 
     weight_name = "self_attn"
 
-    def __init__(self, spec: Attention, hidden_size: int, norm: Norm) -> None:
-        super().__init__(spec, hidden_size, norm)
+    def __init__(
+        self, spec: Attention, hidden_size: int, norm: Norm, max_position_embeddings: int
+    ) -> None:
+        super().__init__(spec, hidden_size, norm, max_position_embeddings)
         self.q_proj = nn.Linear(hidden_size, spec.query_size, bias=spec.qkv_bias)
         self.k_proj = nn.Linear(hidden_size, spec.key_value_size, bias=spec.qkv_bias)
         self.v_proj = nn.Linear(hidden_size, spec.key_value_size, bias=spec.qkv_bias)
         self.o_proj = nn.Linear(spec.query_size, hidden_size, bias=spec.output_bias)
-        self.q_norm = RmsNorm(spec.head_dim, norm.eps) if spec.qk_norm else None
-        self.k_norm = RmsNorm(spec.head_dim, norm.eps) if spec.qk_norm else None
+        widths = (spec.head_dim, spec.head_dim)
+        if spec.qk_norm_over == "all_heads":
+            widths = (spec.query_size, spec.key_value_size)
+        self.q_norm, self.k_norm = (
+            RmsNorm(width, norm.eps) if spec.qk_norm else None for width in widths
+        )
+        self._rotations = None
+        if spec.rope is not None:
+            self._rotations = rotations(spec.rope, spec.head_dim, max_position_embeddings)
+            self.switch_length = self._rotations.switch_length
 
     def forward(
         self, x: Float[Tensor, "B T D"], *, kernels: Kernels, start: int, memory: Memory | None
     ) -> Float[Tensor, "B T D"]:
         """Attend from positions start, … to themselves and the ones before."""
-        q, k, v = (
-            part.unflatten(-1, (-1, self.spec.head_dim))
-            for part in kernels.project(x, (self.q_proj, self.k_proj, self.v_proj))
-        )
-        if self.q_norm is not None and self.k_norm is not None:
-            q, k = self.q_norm(q, kernels), self.k_norm(k, kernels)
-        q, k = self._place(q, start, kernels), self._place(k, start, kernels)
+        q, k, v = kernels.project(x, (self.q_proj, self.k_proj, self.v_proj))
+        if self.spec.qk_norm_over == "all_heads":
+            q, k = self._normalize(q, k, kernels)
+        q, k, v = (part.unflatten(-1, (-1, self.spec.head_dim)) for part in (q, k, v))
+        if self.spec.qk_norm_over == "head":
+            q, k = self._normalize(q, k, kernels)
+        q, k = self._place(q, k, start, kernels)
         v = v.transpose(1, 2)
         if memory is not None:
             k, v = (torch.cat((memory[n], t), dim=2) if n in memory else t for n, t in _named(k, v))
             memory.update(_named(k, v))
-        mixed = kernels.attend(q, k, v, self.spec.sliding_window)
+        mixed = self._attend(q, k, v, kernels)
         return self.o_proj(mixed.transpose(1, 2).flatten(2))
 
+    def _normalize(self, q: Tensor, k: Tensor, kernels: Kernels) -> tuple[Tensor, Tensor]:
+        if self.q_norm is None or self.k_norm is None:
+            return q, k
+        return self.q_norm(q, kernels), self.k_norm(k, kernels)
+
     def _place(
-        self, x: Float[Tensor, "B T H E"], start: int, kernels: Kernels
-    ) -> Float[Tensor, "B H T E"]:
+        self, q: Float[Tensor, "B T H E"], k: Float[Tensor, "B T K E"], start: int, kernels: Kernels
+    ) -> tuple[Float[Tensor, "B H T E"], Float[Tensor, "B K T E"]]:
         """Heads first, rotated by position."""
-        rope = self.spec.rope
-        if rope is None:
-            return x.transpose(1, 2)
+        if self._rotations is None:
+            return q.transpose(1, 2), k.transpose(1, 2)
+        num_tokens = q.shape[1]
         cosines, sines = rotary_tables(
-            theta=rope.theta,
-            rotary_dim=rope.rotary_dim(self.spec.head_dim),
+            self._rotations.of(start + num_tokens),
             start=start,
-            num_tokens=x.shape[1],
-            device=x.device,
-            dtype=x.dtype,
+            num_tokens=num_tokens,
+            device=q.device,
+            dtype=q.dtype,
         )
-        return kernels.rotate(x, cosines, sines)
+        return kernels.rotate(q, cosines, sines), kernels.rotate(k, cosines, sines)
+
+    def _attend(
+        self,
+        q: Float[Tensor, "B H T E"],
+        k: Float[Tensor, "B K S E"],
+        v: Float[Tensor, "B K S E"],
+        kernels: Kernels,
+    ) -> Float[Tensor, "B H T E"]:
+        return kernels.attend(q, k, v, self.spec.sliding_window, self.spec.softmax_scale)
 
 
 def _named(k: Tensor, v: Tensor) -> tuple[tuple[str, Tensor], tuple[str, Tensor]]:

@@ -16,13 +16,21 @@ Memory = dict[str, Tensor]
 class MixerModule(nn.Module, ABC):
     """A block that mixes positions. `weight_name` is its name inside a layer, as in transformers.
 
-    The constructor takes the spec, the model's width and the layer's norm (whose epsilon norms of
-    heads share, as in transformers); `archsmith.model.initialization` fills the weights.
+    The constructor takes the spec, the model's width, the layer's norm (whose epsilon norms of
+    heads share, as in transformers) and the context; `archsmith.model.initialization` fills the
+    weights.
+
+    Attributes:
+        switch_length: beyond so many tokens of text, earlier positions are computed differently
+            (LongRoPE). Nothing remembered below holds above: the cache is filled anew there.
     """
 
     weight_name: ClassVar[str]
+    switch_length: int | None = None
 
-    def __init__(self, spec: Any, hidden_size: int, norm: Norm) -> None:
+    def __init__(
+        self, spec: Any, hidden_size: int, norm: Norm, max_position_embeddings: int
+    ) -> None:
         super().__init__()
         self.spec = spec
 
