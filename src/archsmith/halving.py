@@ -16,8 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field
-from pymoo.operators.survival.rank_and_crowding.metrics import calc_crowding_distance
-from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
 from archsmith.config import Spec
 from archsmith.errors import ConfigError
@@ -202,6 +200,10 @@ def rank(scores: Sequence[Sequence[float]]) -> list[int]:
     values = np.asarray(scores, dtype=np.float64)
     if values.shape[1] == 1:
         return [int(i) for i in np.argsort(values[:, 0], kind="stable")]
+    # imported here: it takes most of a second, and only several objectives need it
+    from pymoo.operators.survival.rank_and_crowding.metrics import calc_crowding_distance
+    from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
+
     order: list[int] = []
     for front in NonDominatedSorting().do(values):
         crowding = calc_crowding_distance(values[front])
@@ -243,6 +245,8 @@ def first_front(scores: Sequence[Sequence[float]]) -> list[int]:
     """Indices of the points that none dominates, in order."""
     if not scores:
         return []
+    from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
+
     fronts = NonDominatedSorting().do(
         np.asarray(scores, dtype=np.float64), only_non_dominated_front=True
     )

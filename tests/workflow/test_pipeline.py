@@ -43,8 +43,13 @@ def test_the_report_has_the_winner_and_the_floors(finished: FinishedSearch) -> N
 
 
 def test_everything_spent_is_in_the_ledger(finished: FinishedSearch) -> None:
-    phases = {entry.phase for entry in finished.pipeline().store.ledger("notes")}
-    assert {"search", "select", "final training", "export", "floors"} <= phases
+    store = finished.pipeline().store
+    ledger = store.ledger("notes")
+    phases = {entry.phase for entry in ledger}
+    assert {"prepare", "rung 0", "select", "final training", "export", "floors"} <= phases
+    assert "search" not in phases  # its jobs are entered one by one: never counted twice
+    trained = [entry.flops for entry in ledger if entry.phase == "final training"]
+    assert min(trained) > 0
 
 
 def test_predicted_and_written_file_bytes_are_equal(finished: FinishedSearch) -> None:

@@ -91,11 +91,11 @@ def report_view(report: StudyReport) -> "Group":
     parts += _reasons(report)
     if report.ledger:
         titles = (
-            ("phase", "left"), ("planned", "right"), ("spent", "right"),
+            ("phase", "left"), ("planned", "right"), ("work", "right"),
             ("arithmetic", "right"), ("jobs", "right"), ("failed", "right"),
         )  # fmt: skip
         rows = [_spending(row) for row in (*report.ledger, total_spending(report.ledger))]
-        parts.append(_table("what was spent", titles, rows))
+        parts.append(_table("what was spent (work: side by side jobs added up)", titles, rows))
     return Group(*parts)
 
 

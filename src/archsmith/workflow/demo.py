@@ -109,8 +109,7 @@ def run_demo(
     )
     if pipeline.finished:
         return pipeline
-    pipeline.prepare()
-    _encode(pipeline)
+    pipeline.prepare(encode=(*config.tokenizer.vocab_sizes, COPIED_VOCAB_SIZE))
     problem = pipeline.workspace.problem()
     arms = {
         LLAMA: fitted(problem, LlamaShape()),
@@ -151,13 +150,6 @@ def run_demo(
         rows += [pipeline.baseline(name) for name in arms]
         _finish(pipeline, rows, floors)
     return pipeline
-
-
-def _encode(pipeline: Pipeline) -> None:
-    """Make every token file now, so that no arm pays for it while it is timed."""
-    for size in (*pipeline.config.tokenizer.vocab_sizes, COPIED_VOCAB_SIZE):
-        for split in (Split.TRAIN, Split.SEARCH, Split.SELECTION):
-            pipeline.workspace.tokens(split, size)
 
 
 def copied(pipeline: Pipeline) -> Architecture:

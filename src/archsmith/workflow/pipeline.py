@@ -9,7 +9,7 @@ from the store alone.
 import re
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,7 @@ class Pipeline:
         self._clock = clock
         self._command = command
         self._notes: dict[str, Any] = {}
+        self._prepare_seconds = 0.0  # until there is a study to enter them in
 
     @cached_property
     def store(self) -> Store:
@@ -148,13 +149,22 @@ class Pipeline:
 
     # phases
 
-    def prepare(self) -> None:
-        """Corpus, tokenizer and bytes per token; the task files are read once."""
+    def prepare(self, *, encode: Sequence[int] = ()) -> None:
+        """Corpus, tokenizer and bytes per token; the task files are read once.
+
+        Token files of the vocabularies in `encode` are made now, so that no arm pays for them while
+        it is timed; others are made when they are needed.
+        """
         check_tasks(self.config.objectives, self.root)
         self.begin("prepare corpus and tokenizer")
+        started = self._clock()
         self._notes["corpus"] = self.workspace.corpus.report.model_dump(mode="json")
         self._notes["environment"] = environment().model_dump(mode="json")
         assert self.workspace.vocabularies
+        for size in encode:
+            for split in (Split.TRAIN, Split.SEARCH, Split.SELECTION):
+                self.workspace.tokens(split, size)
+        self._prepare_seconds = self._clock() - started
 
     def suggestion(self) -> Suggestion:
         """What the search starts from; noted once, so that a second start has the same."""
@@ -200,6 +210,7 @@ class Pipeline:
         for key, value in self._notes.items():
             self.store.put_note(self.name, key, value)
         self._notes.clear()
+        self._spend("prepare", self._prepare_seconds)
         self.store.put_note(self.name, "command", self._command)
         self.store.put_note(self.name, "verdict", {"primary_baseline": MAXIMIZER, "margin": 0.005})
         if self.budget is not None:
@@ -262,7 +273,6 @@ class Pipeline:
         finally:
             seconds = before + self._clock() - started
             self.store.put_note(self.name, "search_seconds", seconds)
-            self._spend("search", seconds - before)
 
     def select(self, study: Study) -> Finalist:
         """Finalists on the selection split; the winner of the search."""
@@ -270,7 +280,7 @@ class Pipeline:
         if stored:
             return validate(Finalist, stored[0], source="the stored finalists")
         self.begin("select among the finalists")
-        started = self._clock()
+        started, worked = self._clock(), self._job_seconds()
         trials = study.trials
         # a trial whose checkpoint the disk budget took can no longer be finished
         kept = [one for one in trials if one.rung < 0 or last_rung(one).checkpoint_out]
@@ -305,7 +315,9 @@ class Pipeline:
             tasks_of=self._task_errors,
         )
         self.store.put_note(self.name, "finalists", [one.model_dump(mode="json") for one in found])
-        self._spend("select", self._clock() - started)
+        # cooldowns are jobs, which enter the ledger by themselves
+        extended = self._job_seconds() - worked
+        self._spend("select", max(self._clock() - started - extended, 0.0))
         return found[0]
 
     def train(
@@ -326,21 +338,24 @@ class Pipeline:
         if max_seconds is None:
             train_bytes = self.config.plan.train_bytes
         self.begin("final training", max_seconds)
-        started = self._clock()
+        started, flops = self._clock(), 0.0
+        trunk = last_rung(trial)
         try:
-            return self._train_arm(
+            model = self._train_arm(
                 WINNER,
                 trial.architecture,
                 recipe=recipe,
                 output_dir=self.workspace.output_dir / "winner" / f"trial-{trial.number}",
                 max_seconds=max_seconds,
                 train_bytes=train_bytes,
-                checkpoint=study.checkpoint_root / last_rung(trial).checkpoint_out,
+                checkpoint=study.checkpoint_root / trunk.checkpoint_out,
                 num_threads=num_threads or self.threads,
                 should_stop=should_stop,
             )
+            flops = model.record.flops - float(trunk.details.get("flops", 0.0))
+            return model
         finally:
-            self._spend("final training", self._clock() - started)
+            self._spend("final training", self._clock() - started, flops=flops)
 
     def hand_over(
         self, model: TrainedModel, *, name: str = WINNER, kind: str = "search", trial: int | None
@@ -412,7 +427,6 @@ class Pipeline:
             searched = budget.calibration_seconds + budget.search_seconds
             seconds = searched * self.config.n_jobs + budget.training_seconds * self.threads
         self.begin("train the baselines", None if budget is None else budget.baselines_seconds)
-        started = self._clock()
         waiting = list(self.config.baselines)
         while waiting:
             group, waiting = waiting[: self.threads], waiting[self.threads :]
@@ -430,11 +444,11 @@ class Pipeline:
                 for kind in group
             ]
             wait_for(running)
-        self._spend("baselines", self._clock() - started)
 
     def baseline(self, name: str) -> ArmResult:
         """Hand over a baseline that was trained; its row of the comparison."""
         model = load_model_folder(self.arm_dir(name))
+        self._spend_once(name, model.record)
         arm = self.hand_over(model, name=name, kind="baseline", trial=None).arm
         if name == MAXIMIZER:
             arm = arm.model_copy(update={"details": {**arm.details, "role": "maximizer"}})
@@ -570,7 +584,8 @@ class Pipeline:
             ),
         )
         self.store.put_note(self.name, "calibration", found.model_dump(mode="json"))
-        self._spend("calibration", self._clock() - started)
+        trained = sum(run.train_seconds for run in found.runs)
+        self._spend("calibration", max(self._clock() - started, trained))
 
     def _rungs(self, suggestion: Suggestion) -> tuple[Rung, ...]:
         """The ladder; a continued study keeps the one it was started with."""
@@ -613,8 +628,21 @@ class Pipeline:
     def _searched_seconds(self) -> float:
         return float(self._stored_note("search_seconds") or 0.0)
 
-    def _spend(self, phase: str, seconds: float) -> None:
-        self.store.spend(self.name, phase, seconds=seconds)
+    def _spend(self, phase: str, seconds: float, *, flops: float = 0.0) -> None:
+        """Enter seconds of work: processes that worked side by side are added up."""
+        self.store.spend(self.name, phase, seconds=seconds, flops=flops)
+
+    def _spend_once(self, name: str, record: TrainingRecord) -> None:
+        """Enter a baseline's training, also if its hand-over is begun again."""
+        entered = list(self._stored_note("baselines_entered") or ())
+        if name not in entered:
+            self._spend("baselines", record.wall_seconds, flops=record.flops)
+            self.store.put_note(self.name, "baselines_entered", [*entered, name])
+
+    def _job_seconds(self) -> float:
+        """Seconds of all jobs so far; an entry of a job names its trial."""
+        entries = self.store.ledger(self.name)
+        return sum(entry.seconds for entry in entries if entry.number is not None)
 
 
 def plan_budget(config: SearchConfig) -> Budget:

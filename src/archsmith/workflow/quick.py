@@ -1,6 +1,8 @@
 """The suggestion for a corpus without a search file: read it in passing, ask the prior."""
 
+import importlib
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -34,6 +36,8 @@ def quick_suggestion(
     """
     from archsmith.data.sources import find_files
 
+    # needed at the end, to time an update; read from disk while corpus and tokenizer are prepared
+    threading.Thread(target=importlib.import_module, args=("torch",), daemon=True).start()
     found = find_files(files, exclude=exclude, root=root.resolve())
     num_bytes = sum(file.path.stat().st_size for file in found)
     with tempfile.TemporaryDirectory(prefix="archsmith-suggest-") as folder:
