@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from archsmith.workflow.calibration import FACTORS, calibrate
+from archsmith.workflow.calibration import FACTORS, Calibration, calibrate
 from archsmith.workflow.pipeline import MAXIMIZER, Pipeline
 from archsmith.workflow.search_config import load_search_config
 from helpers_workflow import SEARCH_FILE, FinishedSearch, write_notes
@@ -42,6 +42,11 @@ def test_calibration_takes_the_best_of_the_rates_it_tried(finished: FinishedSear
     assert found.embedding_learning_rate == best.embedding_learning_rate
     tried = {one.learning_rate for one in found.runs}
     assert tried == {evaluator.recipe.learning_rate * factor for factor in FACTORS}
+    changes = Calibration.of([found]).recipe_changes()
+    assert changes == {
+        "learning_rate": best.learning_rate,
+        "embedding_learning_rate": best.embedding_learning_rate,
+    }
 
 
 def test_a_baseline_reads_as_much_text_as_the_winner_without_a_timeout(tmp_path: Path) -> None:

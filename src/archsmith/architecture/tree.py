@@ -122,6 +122,11 @@ class Architecture(Spec):
         return self.num_params - idle
 
     @property
+    def has_experts(self) -> bool:
+        """Whether a token meets only a part of the parameters."""
+        return self.num_active_params < self.num_params
+
+    @property
     def width_depth_ratio(self) -> float:
         """hidden_size / num_hidden_layers; about 48 was best over 22 models (Gemstones)."""
         return self.hidden_size / self.num_hidden_layers

@@ -1,12 +1,14 @@
-"""One learning rate for the space, calibrated once on cooled-down loss.
+"""Learning rates for the space, calibrated on cooled-down loss.
 
 The parametrization carries a rate over widths and depths, so it is enough to calibrate at one
-architecture: the suggestion the search starts from. The matrices' rate and the embeddings' rate
-scale separately; each is tried at half and double. All trials read equal bytes of text.
+architecture of each kind, dense and with experts (an expert sees a share of the tokens only, so its
+best rate is another): the suggestions the search starts from. The matrices' rate and the
+embeddings' rate scale separately; each is tried at half and double. All trials read equal bytes of
+text.
 """
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -32,9 +34,11 @@ class CalibrationRun(Spec):
     train_seconds: float
 
 
-class Calibration(Spec):
-    """The rates to use, and what they were chosen from."""
+class KindCalibration(Spec):
+    """The rates of one kind of network, and what they were chosen from."""
 
+    experts: bool
+    architecture: str
     learning_rate: float
     embedding_learning_rate: float
     train_bytes: int
@@ -42,10 +46,35 @@ class Calibration(Spec):
 
     def recipe_changes(self) -> dict[str, float]:
         """What changes in the recipe."""
-        return {
-            "learning_rate": self.learning_rate,
-            "embedding_learning_rate": self.embedding_learning_rate,
-        }
+        matrix, embedding = _settings(experts=self.experts)
+        return {matrix: self.learning_rate, embedding: self.embedding_learning_rate}
+
+
+class Calibration(Spec):
+    """The rates of every kind of network in the space."""
+
+    dense: KindCalibration | None = None
+    experts: KindCalibration | None = None
+
+    @classmethod
+    def of(cls, found: Iterable[KindCalibration]) -> "Calibration":
+        """From one calibration of each kind at most."""
+        kinds = {("experts" if kind.experts else "dense"): kind for kind in found}
+        return cls(dense=kinds.get("dense"), experts=kinds.get("experts"))
+
+    @property
+    def kinds(self) -> tuple[KindCalibration, ...]:
+        """Those that the space has."""
+        return tuple(kind for kind in (self.dense, self.experts) if kind is not None)
+
+    @property
+    def runs(self) -> tuple[CalibrationRun, ...]:
+        """Everything that was tried."""
+        return tuple(run for kind in self.kinds for run in kind.runs)
+
+    def recipe_changes(self) -> dict[str, float]:
+        """What changes in the recipe."""
+        return {name: rate for kind in self.kinds for name, rate in kind.recipe_changes().items()}
 
 
 def calibrate(
@@ -57,16 +86,17 @@ def calibrate(
     num_threads: int,
     seed: int,
     on_run: Callable[[CalibrationRun], None] = lambda run: None,
-) -> Calibration:
+) -> KindCalibration:
     """Try the rates on `train_bytes` bytes of text each, `n_jobs` at a time.
 
     Args:
         evaluator: the study's TrunkTraining; its recipe holds the rates to start from.
+        architecture: stands for all networks of its kind, dense or with experts.
 
     Raises:
         EvaluationError: every rate diverged.
     """
-    recipe = evaluator.recipe
+    recipe = evaluator.recipe.of(architecture)
     matrix, embedding = recipe.learning_rate, recipe.embedding_learning_rate
     spec = evaluator.model_dump(mode="json")
 
@@ -87,12 +117,20 @@ def calibrate(
     best = _best(runs)
     runs += run([(best.learning_rate, embedding * factor) for factor in FACTORS if factor != 1.0])
     best = _best(runs)
-    return Calibration(
+    return KindCalibration(
+        experts=architecture.has_experts,
+        architecture=architecture.summary(),
         learning_rate=best.learning_rate,
         embedding_learning_rate=best.embedding_learning_rate,
         train_bytes=train_bytes,
         runs=tuple(sorted(runs, key=lambda one: (one.learning_rate, one.embedding_learning_rate))),
     )
+
+
+def _settings(*, experts: bool) -> tuple[str, str]:
+    """The recipe's names of the matrices' and the embeddings' rate."""
+    prefix = "moe_" if experts else ""
+    return f"{prefix}learning_rate", f"{prefix}embedding_learning_rate"
 
 
 def _best(runs: list[CalibrationRun]) -> CalibrationRun:
@@ -117,6 +155,7 @@ def _run(
     from archsmith.evaluators.trunk_training import TrunkTraining
 
     evaluator = validate(TrunkTraining, dict(spec), source="calibration")
+    matrix, embedding = _settings(experts=architecture.has_experts)
     with tempfile.TemporaryDirectory(prefix="archsmith-calibration-") as folder:
         request = Request(
             architecture=architecture,
@@ -126,8 +165,8 @@ def _run(
             num_threads=num_threads,
             options={
                 "cooldown": True,
-                "learning_rate": rates[0],
-                "embedding_learning_rate": rates[1],
+                matrix: rates[0],
+                embedding: rates[1],
             },
         )
         try:

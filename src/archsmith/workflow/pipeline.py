@@ -41,7 +41,7 @@ from archsmith.study import Study, create_study
 from archsmith.train.recipe import Recipe
 from archsmith.trial import ArmResult, Rung, TrialState
 from archsmith.workflow.arms import ArmProcess, ArmTask, wait_for
-from archsmith.workflow.calibration import NUM_RUNS, Calibration, calibrate
+from archsmith.workflow.calibration import NUM_RUNS, Calibration, KindCalibration, calibrate
 from archsmith.workflow.fitting import fitted, measure_latency
 from archsmith.workflow.floors import measure_floors
 from archsmith.workflow.handover import Handover, Yardstick, hand_over
@@ -564,14 +564,25 @@ class Pipeline:
     def _calibrate(self, suggestion: Suggestion, seconds: float) -> None:
         self.begin("calibrate the learning rate", seconds)
         started = self._clock()
+        chosen = suggestion.of_each_kind()
+        found = Calibration.of(
+            self._calibrate_kind(architecture, suggestion, seconds / len(chosen))
+            for architecture in chosen
+        )
+        self.store.put_note(self.name, "calibration", found.model_dump(mode="json"))
+        trained = sum(run.train_seconds for run in found.runs)
+        self._spend("calibration", max(self._clock() - started, trained))
+
+    def _calibrate_kind(
+        self, architecture: Architecture, suggestion: Suggestion, seconds: float
+    ) -> KindCalibration:
         jobs = self.config.n_jobs
         # runs come in two rounds: three rates, then two; each ends with a cooldown
         rounds = -(-3 // jobs) + -(-(NUM_RUNS - 3) // jobs)
         each = seconds / rounds / (1.0 + self.config.training.cooldown_fraction)
-        architecture = suggestion.architecture
         tokens = each * suggestion.flops_per_second / 3.0 / architecture.flops_per_token()
         train_bytes = tokens * self.workspace.bytes_per_token[architecture.vocab_size]
-        found = calibrate(
+        return calibrate(
             self.evaluator(self.config.training),
             architecture,
             train_bytes=max(round(train_bytes), 1),
@@ -579,13 +590,11 @@ class Pipeline:
             num_threads=max(1, num_usable_cores() // jobs),
             seed=self.config.seed,
             on_run=lambda run: self.watcher.note(
+                f"{'experts' if architecture.has_experts else 'dense'}: "
                 f"learning rate {run.learning_rate:g} (embeddings "
                 f"{run.embedding_learning_rate:g}): {run.bits_per_byte or 'diverged'}"
             ),
         )
-        self.store.put_note(self.name, "calibration", found.model_dump(mode="json"))
-        trained = sum(run.train_seconds for run in found.runs)
-        self._spend("calibration", max(self._clock() - started, trained))
 
     def _rungs(self, suggestion: Suggestion) -> tuple[Rung, ...]:
         """The ladder; a continued study keeps the one it was started with."""

@@ -5,7 +5,7 @@ speed is measured for a moment on this machine. The search starts from this answ
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from archsmith import registry
 from archsmith.architecture.tree import Architecture
@@ -18,6 +18,8 @@ from archsmith.strategies.parameter_maximizer import ParameterMaximizer
 from archsmith.trial import Problem
 
 SUGGESTED = "suggested"
+# names of the row that is the best of the other kind, where the space has both
+DENSE, WITH_EXPERTS = "best dense", "best with experts"
 _SAMPLES = 150
 _CLIMBERS = 4
 _CLIMB_STEPS = 30
@@ -61,6 +63,13 @@ class Suggestion(Spec):
     def architecture(self) -> Architecture:
         """What is suggested."""
         return self.rows[0].architecture
+
+    def of_each_kind(self) -> tuple[Architecture, ...]:
+        """The first row of each kind of network, dense and with experts."""
+        first: dict[bool, Architecture] = {}
+        for row in self.rows:
+            first.setdefault(row.architecture.has_experts, row.architecture)
+        return tuple(first.values())
 
 
 class Speed(Spec):
@@ -138,12 +147,14 @@ def suggest(
             bits_per_byte_high=found.high,
         )
 
-    best = _search(problem, lambda architecture: predicted(architecture).mean)
+    bests = _search(problem, lambda architecture: predicted(architecture).mean)
+    best = bests[0]
     rows = [row(SUGGESTED, best)]
+    rows += [row(WITH_EXPERTS if one.has_experts else DENSE, one) for one in bests[1:]]
     rows += [
         row(name, architecture)
         for name, architecture in hand_drawn(problem).items()
-        if architecture != best
+        if architecture not in bests
     ]
     return Suggestion(
         rows=tuple(rows),
@@ -206,8 +217,11 @@ def _without_start(problem: Problem) -> Problem:
     )
 
 
-def _search(problem: Problem, value: Callable[[Architecture], float]) -> Architecture:
-    """Feasible samples, then steepest descent over neighbours from the best few."""
+def _search(problem: Problem, value: Callable[[Architecture], float]) -> list[Architecture]:
+    """Feasible samples, then steepest descent over neighbours from the best few.
+
+    The best of each kind of network that was met, dense and with experts, the better one first.
+    """
     rng = random.Random(f"{problem.seed}:suggestion")
     drawn = set(hand_drawn(problem).values())
     try:
@@ -216,12 +230,16 @@ def _search(problem: Problem, value: Callable[[Architecture], float]) -> Archite
         if not drawn:
             raise
     ranked = sorted((value(point), point.hash, point) for point in drawn)
-    best_value, _, best = ranked[0]
-    for start_value, _, start in ranked[:_CLIMBERS]:
-        found_value, found = _descend(problem, value, start, start_value)
-        if found_value < best_value:
-            best_value, best = found_value, found
-    return best
+    bests = []
+    for experts in sorted({point.has_experts for point in drawn}):
+        kind = [entry for entry in ranked if entry[2].has_experts == experts]
+        best_value, _, best = kind[0]
+        for start_value, _, start in kind[:_CLIMBERS]:
+            found_value, found = _descend(problem, value, start, start_value)
+            if found_value < best_value:
+                best_value, best = found_value, found
+        bests.append((best_value, best.hash, best))
+    return [best for _, _, best in sorted(bests)]
 
 
 def _descend(
@@ -231,7 +249,8 @@ def _descend(
     point_value: float,
 ) -> tuple[float, Architecture]:
     for _ in range(_CLIMB_STEPS):
-        near: Sequence[Architecture] = list(problem.space.neighbours(point))
+        experts = point.has_experts
+        near = [one for one in problem.space.neighbours(point) if one.has_experts == experts]
         values = [(value(one), one.hash, one) for one in near]
         better = sorted(entry for entry in values if entry[0] < point_value)
         step = next((entry for entry in better if problem.feasible(entry[2])), None)
