@@ -189,7 +189,7 @@ def _allocate(model: nn.Module, device: torch.device) -> None:
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             empty = torch.empty(parameter.shape, dtype=parameter.dtype, device=device)
-            setattr(module, name, nn.Parameter(empty))
+            setattr(module, name, nn.Parameter(empty, requires_grad=parameter.requires_grad))
         for name, buffer in module.named_buffers(recurse=False):
             empty = torch.empty(buffer.shape, dtype=buffer.dtype, device=device)
             setattr(module, name, empty)
