@@ -9,15 +9,29 @@ from archsmith.space import presets
 from archsmith.space.dimensions import Vocabulary
 from archsmith.space.presets import SpaceConfig
 
-
-@pytest.mark.parametrize(
-    "name", ["phi_1", "phi_1_5", "phi_2", "phi_3_mini", "phi_3_medium", "phi_4"]
-)
-def test_the_phi_space_contains_every_dense_phi(name):
-    assert _PHI.contains(getattr(models, name)())
-
-
 _PHI = presets.phi()
+_PHI_MODELS = sorted(name for name in models.PRESETS if name.startswith("phi"))
+
+
+@pytest.mark.parametrize("name", _PHI_MODELS)
+def test_the_phi_space_contains_every_phi(name):
+    assert len(_PHI_MODELS) == 12
+    model = models.PRESETS[name]()
+    assert _PHI.contains(model)
+    assert _PHI.build(_PHI.locate(model)) == model
+    assert model in {step for other in _PHI.neighbours(model) for step in _PHI.neighbours(other)}
+
+
+def test_what_no_file_holds_is_left_out_of_the_phi_space_for_it():
+    exportable, reasons = _PHI.exportable_to(("huggingface", "gguf"))
+    families = {branch.family.name for branch in exportable.branches}
+    assert {"phi", "phi3"} <= families
+    assert not families & {"phi_moe", "phi_3_small"}
+    assert any("block_sparse_attention" in reason for reason in reasons)
+    for name in ("phi_1", "phi_2", "phi_3_mini", "phi_3_medium", "phi_4"):
+        assert exportable.contains(models.PRESETS[name]())
+    for name in ("phi_3_small", "phi_3_5_moe"):
+        assert not exportable.contains(models.PRESETS[name]())
 
 
 def test_the_section_is_read_as_people_write_it():
@@ -44,7 +58,11 @@ def test_the_section_is_read_as_people_write_it():
         ({"hidden_sizes": [100]}, "hidden_sizes: widths are multiples of 32, got 100"),
         ({"depths": []}, "depths: needs at least one choice"),
         ({"max_params": "10 dozen"}, "max_params: .*cannot read '10 dozen'"),
-        ({"preset": "moon"}, "preset: .*'portable', 'phi' or 'llama'"),
+        ({"preset": "moon"}, "preset: .*'portable', 'llama', 'moe', 'mixed' or 'phi'"),
+        ({"num_experts": [8]}, "num_experts is of no use in the families llama, .*mixtral"),
+        ({"window_shares": [0.5], "families": ["phi"]}, "no use .* phi; add one of granite_swa"),
+        ({"window_shares": [1.5], "families": ["granite_swa"]}, "window_shares.0: .*less than or"),
+        ({"full_attention_every": [1]}, "full_attention_every.0: .*greater than or equal to 2"),
     ],
 )
 def test_a_wrong_section_is_told_what_would_work(data, message):

@@ -6,7 +6,7 @@ looked at once per width and kept, so that moving about costs microseconds.
 
 import bisect
 import random
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import product
@@ -14,10 +14,10 @@ from typing import Any
 
 from archsmith.architecture.tree import Architecture
 from archsmith.space.dimensions import Dimension
-from archsmith.space.families.base import Family, intermediate_size
+from archsmith.space.families.base import Family, blocks_per_token, intermediate_size
+from archsmith.space.kinds import Kind, Kinds
 
 Indices = tuple[int, ...]
-Kind = tuple[int, ...]  # the indices of all dimensions that are not sizes
 
 _SIZES = ("hidden_size", "num_hidden_layers", "intermediate_ratio", "vocabulary")
 
@@ -32,7 +32,7 @@ class Branch:
         max_params: no architecture has more parameters.
         k_quant_fallback: offer K-quants at widths that are no multiple of 256 as well, where the
             file falls back to other block types.
-        refused: kinds left out, as combinations of choices of `kind_dimensions`.
+        refused: combinations of choices, by dimension, that are left out.
     """
 
     def __init__(
@@ -42,31 +42,30 @@ class Branch:
         *,
         max_params: int | None = None,
         k_quant_fallback: bool = False,
-        refused: frozenset[tuple[Any, ...]] = frozenset(),
+        refused: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.family = family
         self.dimensions = tuple(dimensions)
         self.max_params = max_params
         self.k_quant_fallback = k_quant_fallback
-        self.refused = refused
+        self.refused = tuple(refused)
         self.slots = {dimension.name: slot for slot, dimension in enumerate(self.dimensions)}
-        self.kind_slots = tuple(slot for name, slot in self.slots.items() if name not in _SIZES)
-        self._structure_slots = tuple(
-            slot for slot in self.kind_slots if self.dimensions[slot].name not in family.cosmetic
-        )
         self._width, self._depth, self._ratio, self._vocabulary = (
             self.slots[name] for name in _SIZES
         )
-        self._kinds: dict[int, tuple[Kind, ...]] = {}
-        self._kind_sets: dict[int, frozenset[Kind]] = {}
-        self._ratios: dict[int, tuple[int, ...]] = {}
-        self._layer_params: dict[tuple[int, ...], int] = {}
+        self._tied = self.slots.get("tie_word_embeddings")
+        self.kinds = Kinds(
+            family,
+            self.dimensions,
+            tuple(slot for name, slot in self.slots.items() if name not in _SIZES),
+            refused=self.refused,
+            k_quant_fallback=k_quant_fallback,
+        )
+        self._ratios: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._least: dict[Kind, int] = {}
+        self._around_params: dict[tuple[int, ...], int] = {}
+        self._block_params: dict[tuple[int, ...], int] = {}
         self._shell_params: dict[tuple[int, ...], int] = {}
-
-    @property
-    def kind_dimensions(self) -> tuple[Dimension, ...]:
-        """The dimensions that are not sizes."""
-        return tuple(self.dimensions[slot] for slot in self.kind_slots)
 
     @cached_property
     def widths(self) -> tuple[int, ...]:
@@ -84,14 +83,14 @@ class Branch:
             refused=self.refused,
         )
 
-    def without(self, kinds: frozenset[tuple[Any, ...]]) -> "Branch":
-        """The same branch without these kinds, given as choices."""
+    def without(self, refused: Sequence[Mapping[str, Any]]) -> "Branch":
+        """The same branch without these combinations of choices."""
         return Branch(
             self.family,
             self.dimensions,
             max_params=self.max_params,
             k_quant_fallback=self.k_quant_fallback,
-            refused=self.refused | kinds,
+            refused=(*self.refused, *refused),
         )
 
     def values(self, indices: Indices) -> dict[str, Any]:
@@ -114,7 +113,7 @@ class Branch:
         for dimension in self.dimensions:
             value = values[dimension.name]
             if dimension.name == "intermediate_ratio":
-                index = self._ratio_index(dimension, values["hidden_size"], value)
+                index = self._ratio_index(dimension, values)
             else:
                 index = dimension.choices.index(value) if value in dimension.choices else None
             if index is None:
@@ -137,97 +136,94 @@ class Branch:
         """Whether the choices go together and stay within `max_params`."""
         width = indices[self._width]
         return (
-            self._kind(indices) in self.kind_set(width)
-            and indices[self._ratio] in self.ratios(width)
+            self.kinds.has(width, indices)
+            and indices[self._ratio] in self._ratios_of(indices)
+            and indices[self._depth] >= self._least_depth(indices)
             and (self.max_params is None or self.num_params(indices) <= self.max_params)
         )
 
     def settle(self, indices: Indices) -> Indices | None:
-        """`indices` with the kind and the ratio moved to the nearest that fit the width.
+        """`indices` with the kind, the ratio and a depth too small moved to the nearest that fit.
 
         None where the width has none, or the result has too many parameters.
         """
-        width = indices[self._width]
-        kinds = self.kinds(width)
-        if not kinds:
+        kind = self.kinds.nearest(indices[self._width], indices)
+        if kind is None:
             return None
         settled = list(indices)
-        kind = self._kind(indices)
-        if kind not in self.kind_set(width):
-            kind = min(kinds, key=lambda other: _distance(indices, self.kind_slots, other))
-        for slot, index in zip(self.kind_slots, kind, strict=True):
+        for slot, index in zip(self.kinds.slots, kind, strict=True):
             settled[slot] = index
         ratio = indices[self._ratio]
-        settled[self._ratio] = min(self.ratios(width), key=lambda other: abs(other - ratio))
+        settled[self._ratio] = min(self._ratios_of(settled), key=lambda other: abs(other - ratio))
+        settled[self._depth] = max(settled[self._depth], self._least_depth(settled))
         found = tuple(settled)
-        return found if self.valid(found) else None
+        in_range = settled[self._depth] < len(self.dimensions[self._depth].choices)
+        return found if in_range and self.valid(found) else None
 
-    def kinds(self, width: int) -> tuple[Kind, ...]:
-        """All kinds that go with a width."""
-        if width not in self._kinds:
-            self._kinds[width] = tuple(self._find_kinds(width))
-        return self._kinds[width]
+    def smallest(self, width: int, joint: Kind) -> Indices:
+        """The smallest network with this width and these choices that go together."""
+        indices = [0] * len(self.dimensions)
+        indices[self._width] = width
+        indices[self.slots["quantization"]] = self.kinds.quantizations(width)[0]
+        for slot, index in zip(self.kinds.joint_slots, joint, strict=True):
+            indices[slot] = index
+        indices[self._ratio] = self._ratios_of(indices)[0]
+        indices[self._depth] = self._least_depth(indices)
+        return tuple(indices)
 
-    def kind_set(self, width: int) -> frozenset[Kind]:
-        """The same as a set."""
-        if width not in self._kind_sets:
-            self._kind_sets[width] = frozenset(self.kinds(width))
-        return self._kind_sets[width]
+    def ratios(self, width: int, blocks: int = 1) -> tuple[int, ...]:
+        """Feed-forward ratios that give different widths; of equal ones the first stands.
 
-    def ratios(self, width: int) -> tuple[int, ...]:
-        """Feed-forward ratios that give different widths; of equal ones the first stands."""
-        if width not in self._ratios:
+        `blocks` feed-forward blocks (experts of one token) share the ratio.
+        """
+        if (width, blocks) not in self._ratios:
             hidden_size = self.dimensions[self._width].choices[width]
             first: dict[int, int] = {}
             for index, ratio in enumerate(self.dimensions[self._ratio].choices):
-                first.setdefault(intermediate_size(hidden_size, ratio), index)
-            self._ratios[width] = tuple(first.values())
-        return self._ratios[width]
+                first.setdefault(intermediate_size(hidden_size, ratio, blocks), index)
+            self._ratios[width, blocks] = tuple(first.values())
+        return self._ratios[width, blocks]
 
-    def depths(self, indices: Indices) -> int:
-        """How many of the depths, the smallest first, stay within `max_params`."""
+    def depths(self, indices: Indices) -> range:
+        """Indices of the depths that show the whole kind and stay within `max_params`."""
         choices = self.dimensions[self._depth].choices
-        if self.max_params is None:
-            return len(choices)
-        layer, shell = self._layer(indices), self._shell(indices)
-        return bisect.bisect_right(choices, (self.max_params - shell) // layer)
+        least, end = self._least_depth(indices), len(choices)
+        if self.max_params is not None:
+            layer, shell = self._layer(indices), self._shell(indices)
+            end = bisect.bisect_right(choices, (self.max_params - shell) // layer)
+        return range(least, max(least, end))
 
     def num_params(self, indices: Indices) -> int:
-        """Parameters, from kept sums: layers are alike."""
-        depth = self.dimensions[self._depth].choices[indices[self._depth]]
+        """Parameters, from kept sums: all layers have equally many."""
+        depth: int = self.dimensions[self._depth].choices[indices[self._depth]]
         return self._shell(indices) + depth * self._layer(indices)
 
     @cached_property
     def counts(self) -> tuple[int, ...]:
         """The exact number of valid points of each of `widths`.
 
-        Kinds that cannot change the parameters are counted, not visited; depths within
+        Choices that cannot change the parameters are counted, not visited; depths within
         `max_params` are found by bisection; everything else is enumerated.
         """
-        vocabularies = range(len(self.dimensions[self._vocabulary].choices))
-        found = []
-        for width in self.widths:
-            total = 0
-            for (template, weight), ratio in product(self._structures(width), self.ratios(width)):
-                for vocabulary in vocabularies:
-                    template[self._ratio], template[self._vocabulary] = ratio, vocabulary
-                    total += weight * self.depths(tuple(template))
-            found.append(total)
-        return tuple(found)
+        return tuple(self._count(width) for width in self.widths)
 
     def sample(self, rng: random.Random) -> Indices:
         """A point, uniformly: a width by its number of points, the rest by rejection."""
         width = rng.choices(self.widths, weights=self.counts)[0]
+        ratios = self._all_ratios(width)
         chosen = [0] * len(self.dimensions)
         chosen[self._width] = width
         while True:
-            for slot, index in zip(self.kind_slots, rng.choice(self.kinds(width)), strict=True):
+            kind = self.kinds.at(width, rng.randrange(self.kinds.count(width)))
+            for slot, index in zip(self.kinds.slots, kind, strict=True):
                 chosen[slot] = index
-            chosen[self._ratio] = rng.choice(self.ratios(width))
+            chosen[self._ratio] = rng.choice(ratios)
             for slot in (self._vocabulary, self._depth):
                 chosen[slot] = rng.randrange(len(self.dimensions[slot].choices))
             found = tuple(chosen)
-            if found[self._depth] < self.depths(found):
+            if found[self._ratio] in self._ratios_of(found) and found[self._depth] in self.depths(
+                found
+            ):
                 return found
 
     def points(self) -> Iterator[Indices]:
@@ -235,80 +231,101 @@ class Branch:
         every = (range(len(dimension.choices)) for dimension in self.dimensions)
         return (indices for indices in product(*every) if self.valid(indices))
 
-    def _find_kinds(self, width: int) -> Iterator[Kind]:
-        hidden_size = self.dimensions[self._width].choices[width]
-        names = [dimension.name for dimension in self.kind_dimensions]
-        every = (range(len(dimension.choices)) for dimension in self.kind_dimensions)
-        for kind in product(*every):
-            chosen = tuple(
-                dimension.choices[index]
-                for dimension, index in zip(self.kind_dimensions, kind, strict=True)
-            )
-            values = dict(zip(names, chosen, strict=True))
-            k_quant = "_K" in values["quantization"] and not self.k_quant_fallback
-            if (k_quant and hidden_size % 256) or chosen in self.refused:
-                continue
-            if self.family.explain({"hidden_size": hidden_size, **values}) is None:
-                yield kind
+    def _ratios_of(self, indices: Sequence[int]) -> tuple[int, ...]:
+        return self.ratios(indices[self._width], self.kinds.blocks(indices))
 
-    def _kind(self, indices: Indices) -> Kind:
-        return tuple(indices[slot] for slot in self.kind_slots)
+    def _all_ratios(self, width: int) -> tuple[int, ...]:
+        """Ratios that some kind of this width has."""
+        every = {
+            ratio
+            for blocks in self.kinds.block_numbers(width)
+            for ratio in self.ratios(width, blocks)
+        }
+        return tuple(sorted(every))
 
-    def _structure(self, indices: Indices) -> Kind:
-        return tuple(indices[slot] for slot in self._structure_slots)
-
-    def _ratio_index(self, dimension: Dimension, hidden_size: int, ratio: float) -> int | None:
-        wanted = intermediate_size(hidden_size, ratio)
-        sizes = [intermediate_size(hidden_size, choice) for choice in dimension.choices]
+    def _ratio_index(self, dimension: Dimension, values: Mapping[str, Any]) -> int | None:
+        hidden_size, blocks = values["hidden_size"], blocks_per_token(values)
+        wanted = intermediate_size(hidden_size, values["intermediate_ratio"], blocks)
+        sizes = [intermediate_size(hidden_size, choice, blocks) for choice in dimension.choices]
         return sizes.index(wanted) if wanted in sizes else None
 
-    def _structures(self, width: int) -> list[tuple[list[int], int]]:
-        """One point for each set of kinds with equal parameters, and the size of the set."""
-        groups: dict[Kind, list[Kind]] = defaultdict(list)
-        for kind in self.kinds(width):
-            by_slot = dict(zip(self.kind_slots, kind, strict=True))
-            groups[tuple(by_slot[slot] for slot in self._structure_slots)].append(kind)
-        found = []
-        for group in groups.values():
-            template = [0] * len(self.dimensions)
-            template[self._width] = width
-            for slot, index in zip(self.kind_slots, group[0], strict=True):
-                template[slot] = index
-            found.append((template, len(group)))
-        return found
+    def _least_depth(self, indices: Sequence[int]) -> int:
+        """Index of the smallest depth at which the kind can be told from others."""
+        kind = self.kinds.joint(indices)
+        if kind not in self._least:
+            least = self.family.least_depth(self.values(tuple(indices)))
+            choices = self.dimensions[self._depth].choices
+            self._least[kind] = bisect.bisect_left(choices, least)
+        return self._least[kind]
+
+    def _count(self, width: int) -> int:
+        choices = self.dimensions[self._depth].choices
+        vocabularies = range(len(self.dimensions[self._vocabulary].choices))
+        alike: Counter[tuple[int, int, int]] = Counter()  # layer's parameters, tied, least depth
+        rest: dict[int, list[int]] = {}  # parameters left for layers, by vocabulary
+        total = 0
+        for joint, weight in self.kinds.countable(width):
+            smallest = self.smallest(width, joint)
+            least, ratios = smallest[self._depth], self._ratios_of(smallest)
+            if self.max_params is None:
+                every = len(ratios) * len(vocabularies)
+                total += weight * every * max(0, len(choices) - least)
+                continue
+            tied = smallest[self._tied] if self._tied is not None else 0
+            if tied not in rest:
+                rest[tied] = [
+                    self.max_params - self._shell(self._with(smallest, self._vocabulary, index))
+                    for index in vocabularies
+                ]
+            around = self._around_block(smallest)
+            for ratio in ratios:
+                alike[around + self._block(smallest, ratio), tied, least] += weight
+        for (layer, tied, least), weight in alike.items():
+            ends = (bisect.bisect_right(choices, left // layer) for left in rest[tied])
+            total += weight * sum(end - least for end in ends if end > least)
+        return total
 
     def _fits(self, width: int) -> bool:
         """Whether the smallest network of a width stays within `max_params`."""
-        structures = self._structures(width)
-        if self.max_params is None:
-            return bool(structures)
-        return any(
-            self.depths(
-                tuple(
-                    ratio if slot == self._ratio else index for slot, index in enumerate(template)
-                )
-            )
-            > 0
-            for (template, _), ratio in product(structures, self.ratios(width))
-        )
+        for joint, _ in self.kinds.countable(width):
+            smallest = self.smallest(width, joint)
+            for ratio in self._ratios_of(smallest):
+                if len(self.depths(self._with(smallest, self._ratio, ratio))):
+                    return True
+        return False
+
+    def _with(self, indices: Indices, slot: int, index: int) -> Indices:
+        return (*indices[:slot], index, *indices[slot + 1 :])
 
     def _layer(self, indices: Indices) -> int:
-        key = (indices[self._width], indices[self._ratio], *self._structure(indices))
-        if key not in self._layer_params:
-            values = self.values(indices)
-            layer = self.family.layer(values)
-            self._layer_params[key] = layer.num_params(values["hidden_size"])
-        return self._layer_params[key]
+        """Parameters of a layer."""
+        return self._around_block(indices) + self._block(indices, indices[self._ratio])
+
+    def _around_block(self, indices: Indices) -> int:
+        """Those of a layer's mixer and norms."""
+        key = (indices[self._width], *(indices[slot] for slot in self.kinds.mixer_slots))
+        if key not in self._around_params:
+            layer = self.family.layer(self.values(indices))
+            hidden_size = self.dimensions[self._width].choices[indices[self._width]]
+            block = layer.feed_forward.num_params(hidden_size)
+            self._around_params[key] = layer.num_params(hidden_size) - block
+        return self._around_params[key]
+
+    def _block(self, indices: Indices, ratio: int) -> int:
+        """Those of its feed-forward block."""
+        key = (ratio, indices[self._width], *(indices[slot] for slot in self.kinds.block_slots))
+        if key not in self._block_params:
+            values = self.values(self._with(indices, self._ratio, ratio))
+            found = self.family.feed_forward(values)
+            self._block_params[key] = found.num_params(values["hidden_size"])
+        return self._block_params[key]
 
     def _shell(self, indices: Indices) -> int:
-        key = (indices[self._width], indices[self._vocabulary], *self._structure(indices))
+        """Parameters outside the layers."""
+        tied = 0 if self._tied is None else indices[self._tied]
+        key = (indices[self._width], indices[self._vocabulary], tied)
         if key not in self._shell_params:
-            values = {**self.values(indices), "num_hidden_layers": 1}
-            architecture = self.family.build(values)
+            architecture = self.family.build({**self.values(indices), "num_hidden_layers": 1})
             layer = architecture.layers[0].num_params(architecture.hidden_size)
             self._shell_params[key] = architecture.num_params - layer
         return self._shell_params[key]
-
-
-def _distance(indices: Indices, slots: Sequence[int], kind: Kind) -> int:
-    return sum(abs(indices[slot] - index) for slot, index in zip(slots, kind, strict=True))

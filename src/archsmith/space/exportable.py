@@ -1,34 +1,33 @@
 """Which points of a branch an exporter refuses, asked once per kind."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from archsmith.export.carriers import unsupported
 from archsmith.space.branch import Branch
 
 
-def refused_kinds(branch: Branch, targets: Sequence[str]) -> dict[tuple[Any, ...], str]:
-    """The kinds (choices of `branch.kind_dimensions`) that a target cannot hold, with the reason.
+class Refusal(NamedTuple):
+    """Choices that a target cannot hold together, and why."""
 
-    Every kind is asked about at the first width it goes with.
+    choices: dict[str, Any]
+    reason: str
+
+
+def refused_kinds(branch: Branch, targets: Sequence[str]) -> list[Refusal]:
+    """The kinds that a target cannot hold, by their choices that have to go together.
+
+    Every kind is asked about at the first width it goes with, in one quantization and with one
+    rotary base: no carrier depends on those.
     """
-    refused: dict[tuple[Any, ...], str] = {}
+    refused = []
     asked = set()
     for width in branch.widths:
-        for kind in branch.kinds(width):
-            if kind in asked:
+        for joint in branch.kinds.joints(width):
+            if joint in asked:
                 continue
-            asked.add(kind)
-            indices = [0] * len(branch.dimensions)
-            indices[branch.slots["hidden_size"]] = width
-            indices[branch.slots["intermediate_ratio"]] = branch.ratios(width)[0]
-            for slot, index in zip(branch.kind_slots, kind, strict=True):
-                indices[slot] = index
-            reasons = unsupported(branch.build(tuple(indices)), targets)
+            asked.add(joint)
+            reasons = unsupported(branch.build(branch.smallest(width, joint)), targets)
             if reasons:
-                chosen = tuple(
-                    dimension.choices[index]
-                    for dimension, index in zip(branch.kind_dimensions, kind, strict=True)
-                )
-                refused[chosen] = "; ".join(reasons)
+                refused.append(Refusal(branch.kinds.choices(joint), "; ".join(reasons)))
     return refused

@@ -1,7 +1,9 @@
 """Points within hard limits: rejection first, then repair moves downhill on the excess.
 
 In an equal-budget comparison unfiltered random search lost more than half of its trials to limits
-that were known beforehand; here nothing leaves that a cost model can rule out.
+that were known beforehand; here nothing leaves that a cost model can rule out. Repair makes no
+dense network out of one with experts: the shortest way down would always lead there, and a search
+over both would see few experts.
 """
 
 import random
@@ -27,7 +29,7 @@ def sample_feasible(problem: Problem, rng: random.Random) -> Any:
         excess = problem.excess(point)
         if excess == 0:
             return point
-        if excess < least:
+        if excess < least and (best is None or _has_experts(point) == _has_experts(best)):
             best, least = point, excess
     ends = []
     for _ in range(_RESTARTS):
@@ -40,8 +42,11 @@ def sample_feasible(problem: Problem, rng: random.Random) -> Any:
 
 def nearest_feasible(problem: Problem, point: Any, rng: random.Random) -> Any | None:
     """A feasible point reached from `point` by moves that lower the excess; None if stuck."""
-    found = _descend(problem, point, rng)
-    return found if problem.feasible(found) else None
+    for crossing in (False, True):
+        found = _descend(problem, point, rng, crossing=crossing)
+        if problem.feasible(found):
+            return found
+    return None
 
 
 def explain_infeasible(problem: Problem, rng: random.Random) -> InfeasibleError | None:
@@ -67,16 +72,27 @@ def _explain(problem: Problem, nearest: Any) -> InfeasibleError:
     )
 
 
-def _descend(problem: Problem, point: Any, rng: random.Random) -> Any:
-    """The end of a walk that never raises the excess: feasible, or a local minimum."""
+def _descend(problem: Problem, point: Any, rng: random.Random, *, crossing: bool = False) -> Any:
+    """The end of a walk that never raises the excess: feasible, or a local minimum.
+
+    `crossing`: moves between dense networks and those with experts are allowed.
+    """
     excess = problem.excess(point)
     failures = 0
     while excess > 0:
         if failures < _PATIENCE:
             moved = problem.space.mutate(point, rng)
+            if not crossing and _has_experts(moved) != _has_experts(point):
+                failures += 1
+                continue
             lower = problem.excess(moved)
         else:
-            scored = [(problem.excess(p), i, p) for i, p in enumerate(_steps(problem, point))]
+            steps = [
+                step
+                for step in problem.space.neighbours(point)
+                if crossing or _has_experts(step) == _has_experts(point)
+            ]
+            scored = [(problem.excess(step), i, step) for i, step in enumerate(steps)]
             if not scored:
                 return point
             lower, _, moved = min(scored)
@@ -89,13 +105,14 @@ def _descend(problem: Problem, point: Any, rng: random.Random) -> Any:
     return point
 
 
-def _steps(problem: Problem, point: Any) -> list[Any]:
-    return list(problem.space.neighbours(point))
+def _has_experts(point: Any) -> bool:
+    # points of a recorded table have no parameters that one could ask for
+    return getattr(point, "num_active_params", 0) < getattr(point, "num_params", 0)
 
 
 def _wander(problem: Problem, point: Any, rng: random.Random) -> Any:
     for _ in range(_WALK):
         moved = problem.space.mutate(point, rng)
-        if problem.feasible(moved):
+        if _has_experts(moved) == _has_experts(point) and problem.feasible(moved):
             point = moved
     return point

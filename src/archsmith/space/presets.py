@@ -1,13 +1,14 @@
 """Spaces by name, and the `[space]` section of a search file that describes one."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import PositiveInt, field_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from archsmith import registry
 from archsmith.architecture.tree import Quantization
 from archsmith.config import Spec
+from archsmith.presets.long_rope import published_long_ropes
 from archsmith.space.branch import Branch
 from archsmith.space.dimensions import Dimension, Vocabulary
 from archsmith.space.families import base
@@ -15,25 +16,34 @@ from archsmith.space.families.base import Family
 from archsmith.space.space import ArchitectureSpace
 from archsmith.units import parse_count
 
-# Widths, head sizes and vocabularies of the published Phi models beside the small ones
-# (arXiv 2306.11644, 2309.05463, 2404.14219, 2412.08905).
+# Widths, head sizes, vocabularies and LongRoPE factors of the published Phi models beside the small
+# ones (arXiv 2306.11644, 2309.05463, 2404.14219, 2412.08905, 2503.01743).
 _PHI_CHOICES: dict[str, tuple[Any, ...]] = {
     "hidden_size": (*base.HIDDEN_SIZE.choices, 4096, 5120),
     "head_dim": (32, 64, 80, 96, 128),
+    "heads_per_kv_head": (1, 2, 3, 4, 8),
+    "intermediate_ratio": (1.5, 2.0, 8 / 3, 3.0, 3.125, 3.5, 4.0),
     "vocabulary": (
         *base.VOCABULARY.choices,
         Vocabulary(32064, 4096),
+        Vocabulary(32064, 131072),
         Vocabulary(51200, 2048),
+        Vocabulary(100352, 8192),
         Vocabulary(100352, 16384),
+        Vocabulary(200064, 131072),
     ),
-    "rope_theta": (10_000.0, 250_000.0),
+    "rope_theta": (10_000.0, 250_000.0, 1_000_000.0),
     "partial_rotary_factor": (0.4, 0.5, 0.75, 1.0),
 }
 
+_DENSE = ("llama", "qwen3", "phi3", "phi")
+_EXPERTS = ("mixtral", "qwen3_moe", "qwen2_moe", "olmoe")
 _FAMILIES: dict[str, tuple[str, ...]] = {
-    "portable": ("llama", "qwen3", "phi3", "phi"),
+    "portable": _DENSE,
     "llama": ("llama",),
-    "phi": ("phi3", "phi"),
+    "phi": ("phi3", "phi", "phi_3_small", "phi_moe"),
+    "moe": _EXPERTS,
+    "mixed": (*_DENSE, *_EXPERTS),
 }
 # field of SpaceConfig -> dimension
 _OVERRIDES = {
@@ -47,24 +57,43 @@ _OVERRIDES = {
     "rope_thetas": "rope_theta",
     "partial_rotary_factors": "partial_rotary_factor",
     "quantizations": "quantization",
+    "num_experts": "num_experts",
+    "num_experts_per_tok": "num_experts_per_tok",
+    "num_shared_experts": "num_shared_experts",
+    "full_attention_every": "full_attention_every",
+    "window_shares": "window_share",
+    "full_attention_rope": "full_attention_rope",
 }
+# those that are of no use without a family that has them
+_SPECIAL = (
+    "num_experts", "num_experts_per_tok", "num_shared_experts",
+    "full_attention_every", "window_shares", "full_attention_rope",
+)  # fmt: skip
 
 
 class SpaceConfig(Spec):
     """The `[space]` section. A list replaces the preset's choices of that dimension.
 
     Attributes:
-        preset: `portable` (every family), `phi` (contains the dense Phi models) or `llama`.
+        preset: `portable` (dense families that load everywhere), `llama`, `moe` (experts), `mixed`
+            (dense and experts in one search) or `phi` (contains every Phi model).
         families: instead of the preset's.
         max_params: no architecture has more parameters; "120M" is read as 120,000,000.
         hidden_sizes: widths, multiples of 32.
         depths: numbers of layers.
         vocabularies: pairs [vocab_size, context_tokens].
+        num_experts: experts of a layer.
+        num_experts_per_tok: experts that a token goes through; they share `intermediate_ratios`, so
+            that more of them are narrower and cost the same FLOPs.
+        num_shared_experts: width of the block that every token goes through, in experts.
+        full_attention_every: one in so many layers sees the whole context.
+        window_shares: what the other layers see, as a share of the context; 1 for all of it.
+        full_attention_rope: whether layers that see everything have rotary embedding.
         k_quant_fallback: offer K-quants at widths that are no multiple of 256 as well; the file
             then stores such tensors in other block types.
     """
 
-    preset: Literal["portable", "phi", "llama"] = "portable"
+    preset: Literal["portable", "llama", "moe", "mixed", "phi"] = "portable"
     families: tuple[str, ...] | None = None
     max_params: PositiveInt | None = None
     hidden_sizes: tuple[PositiveInt, ...] | None = None
@@ -77,6 +106,12 @@ class SpaceConfig(Spec):
     rope_thetas: tuple[float, ...] | None = None
     partial_rotary_factors: tuple[float, ...] | None = None
     quantizations: tuple[Quantization, ...] | None = None
+    num_experts: tuple[PositiveInt, ...] | None = None
+    num_experts_per_tok: tuple[PositiveInt, ...] | None = None
+    num_shared_experts: tuple[PositiveInt, ...] | None = None
+    full_attention_every: tuple[Annotated[int, Field(ge=2)], ...] | None = None
+    window_shares: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] | None = None
+    full_attention_rope: tuple[bool, ...] | None = None
     k_quant_fallback: bool = False
 
     @field_validator("max_params", mode="before")
@@ -113,6 +148,32 @@ class SpaceConfig(Spec):
             raise ValueError("needs at least one choice, and each only once")
         return value
 
+    @model_validator(mode="after")
+    def _of_some_use(self) -> Self:
+        has = {
+            name: {d.name for d in registry.find("families", name).dimensions}
+            for name in self.chosen_families
+        }
+        for field in _SPECIAL:
+            wanted = _OVERRIDES[field]
+            if getattr(self, field) is None or any(wanted in names for names in has.values()):
+                continue
+            fitting = [
+                name
+                for name in registry.names("families")
+                if any(d.name == wanted for d in registry.find("families", name).dimensions)
+            ]
+            raise ValueError(
+                f"{field} is of no use in the families {', '.join(has)}; add one of "
+                f"{', '.join(fitting)} to families, or take another preset"
+            )
+        return self
+
+    @property
+    def chosen_families(self) -> tuple[str, ...]:
+        """The families of the space."""
+        return tuple(dict.fromkeys(self.families or _FAMILIES[self.preset]))
+
     def build(self, vocabularies: Sequence[Vocabulary] | None = None) -> ArchitectureSpace:
         """The space. `vocabularies` stand where the section names none. Raises ConfigError."""
         choices = {
@@ -123,18 +184,15 @@ class SpaceConfig(Spec):
         if vocabularies is not None:
             choices.setdefault("vocabulary", tuple(vocabularies))
         return _space(
-            self.families or _FAMILIES[self.preset],
-            {**(_PHI_CHOICES if self.preset == "phi" else {}), **choices},
+            self.chosen_families,
+            {**(_phi_choices() if self.preset == "phi" else {}), **choices},
             max_params=self.max_params,
             k_quant_fallback=self.k_quant_fallback,
         )
 
 
 def portable(**settings: Any) -> ArchitectureSpace:
-    """Every family; whatever is in it loads in stock transformers and in llama.cpp.
-
-    `settings` are fields of `SpaceConfig`.
-    """
+    """Dense families; whatever is in it loads in stock transformers and in llama.cpp."""
     return SpaceConfig(preset="portable", **settings).build()
 
 
@@ -143,8 +201,24 @@ def llama(**settings: Any) -> ArchitectureSpace:
     return SpaceConfig(preset="llama", **settings).build()
 
 
+def moe(**settings: Any) -> ArchitectureSpace:
+    """Mixtures of experts, from few wide to many narrow ones (Krajewski et al. 2024, 2402.07871).
+
+    At equal `intermediate_ratio` all of them have the FLOPs of one dense block.
+    """
+    return SpaceConfig(preset="moe", **settings).build()
+
+
+def mixed(**settings: Any) -> ArchitectureSpace:
+    """Dense networks and mixtures of experts in one space."""
+    return SpaceConfig(preset="mixed", **settings).build()
+
+
 def phi(**settings: Any) -> ArchitectureSpace:
-    """Phi-like networks; without `max_params` it contains every dense Phi up to phi-4."""
+    """Phi-like networks; without `max_params` it contains every Phi, from phi-1 to Phi-4-mini.
+
+    Phi-3-small and Phi-3.5-MoE have no GGUF file: `exportable_to(("gguf",))` leaves them out.
+    """
     return SpaceConfig(preset="phi", **settings).build()
 
 
@@ -162,7 +236,11 @@ def tiny(**settings: Any) -> ArchitectureSpace:
         "partial_rotary_factors": (0.5, 1.0),
         "quantizations": ("Q4_0", "Q4_K_M", "Q8_0"),
     }
-    return portable(**{**small, **settings})
+    return SpaceConfig(**{**small, **settings}).build()
+
+
+def _phi_choices() -> dict[str, tuple[Any, ...]]:
+    return {**_PHI_CHOICES, "long_rope": (None, *published_long_ropes().values())}
 
 
 def _space(
@@ -175,9 +253,9 @@ def _space(
             Dimension(d.name, _in_order(d.name, choices.get(d.name, d.choices)))
             for d in family.dimensions
         ]
-        kept = _without_special_cases(family, dimensions, {other.name for other in families})
+        kept, refused = _left_out(family, dimensions, {other.name for other in families})
         if kept is not None:
-            branches.append(Branch(family, kept, **limits))
+            branches.append(Branch(family, kept, refused=refused, **limits))
     return ArchitectureSpace(branches)
 
 
@@ -185,22 +263,35 @@ def _in_order(name: str, choices: tuple[Any, ...]) -> tuple[Any, ...]:
     if name == "quantization":
         order = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "F16", "F32")
         return tuple(sorted(choices, key=order.index))
-    if name == "tie_word_embeddings":
+    if name in ("tie_word_embeddings", "full_attention_rope", "long_rope"):
         return choices
     return tuple(sorted(choices))
 
 
-def _without_special_cases(
+def _left_out(
     family: Family, dimensions: list[Dimension], present: set[str]
-) -> list[Dimension] | None:
-    """`dimensions` without the choices that make a point one of another family present."""
-    dropped = {
-        name: choice for other, (name, choice) in family.special_cases.items() if other in present
-    }
-    kept = []
-    for dimension in dimensions:
-        choices = tuple(c for c in dimension.choices if c != dropped.get(dimension.name, object()))
-        if not choices:
-            return None
-        kept.append(Dimension(dimension.name, choices))
-    return kept
+) -> tuple[list[Dimension] | None, list[Mapping[str, Any]]]:
+    """What makes a point one of another family present: choices, or combinations of choices.
+
+    Returns the dimensions without such choices (None if nothing is left) and the combinations.
+    """
+    combinations: list[Mapping[str, Any]] = []
+    for other, special in family.special_cases.items():
+        if other not in present:
+            continue
+        offered = {d.name: d.choices for d in dimensions if d.name in special}
+        if any(special[name] not in choices for name, choices in offered.items()):
+            continue
+        open_names = [name for name, choices in offered.items() if len(choices) > 1]
+        if not open_names:
+            return None, []
+        if len(open_names) > 1:
+            combinations.append({name: special[name] for name in offered})
+            continue
+        dimensions = [
+            Dimension(d.name, tuple(c for c in d.choices if c != special[d.name]))
+            if d.name in open_names
+            else d
+            for d in dimensions
+        ]
+    return dimensions, combinations

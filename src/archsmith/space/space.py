@@ -181,8 +181,8 @@ class ArchitectureSpace:
         branches = []
         for branch in self.branches:
             refused = refused_kinds(branch, targets)
-            reasons.update(dict.fromkeys(refused.values()))
-            branches.append(branch.without(frozenset(refused)))
+            reasons.update(dict.fromkeys(refusal.reason for refusal in refused))
+            branches.append(branch.without([refusal.choices for refusal in refused]))
         return Exportable(ArchitectureSpace(branches), tuple(reasons))
 
     def restrict(self, **choices: Sequence[Any]) -> "ArchitectureSpace":
@@ -277,10 +277,13 @@ def _empty(branches: Sequence[Branch]) -> str:
         return "the space has no family"
     reasons = []
     for branch in branches:
-        widths = branch.dimensions[branch.slots["hidden_size"]].choices
-        if not any(branch.kinds(width) for width in range(len(widths))):
+        widths = range(len(branch.dimensions[branch.slots["hidden_size"]].choices))
+        if not any(
+            branch.kinds.joints(width) and branch.kinds.quantizations(width) for width in widths
+        ):
             reasons.append(
-                f"{branch.family.name}: no width, head size and quantization go together"
+                f"{branch.family.name}: no width, head size and quantization go together "
+                f"({branch.kinds.explain()})"
             )
         else:
             reasons.append(

@@ -32,6 +32,8 @@ _USUAL: dict[str, Any] = {
     "tie_word_embeddings": True,
     "rope_theta": 10_000.0,
     "partial_rotary_factor": 1.0,
+    "num_experts": 8,
+    "num_experts_per_tok": 2,
 }
 
 
@@ -135,16 +137,17 @@ def _rank_line(
         broken = problem.broken_limits(space.build(at(index)))
         return any(limit.comparison == "<=" for limit, _ in broken)
 
-    end = bisect.bisect_left(range(branch.depths(line)), x=True, key=too_much)
-    if end == 0 or not problem.feasible(space.build(at(end - 1))):
+    allowed = branch.depths(line)
+    end = bisect.bisect_left(allowed, x=True, key=too_much)
+    if end == 0 or not problem.feasible(space.build(at(allowed[end - 1]))):
         return []
-    smallest = space.build(at(0))
+    smallest = space.build(at(allowed[0]))
     width = smallest.hidden_size
     layer = smallest.layers[0].num_params(width)
-    rest = smallest.num_non_embedding_params - depths[0] * layer
+    rest = smallest.num_non_embedding_params - depths[allowed[0]] * layer
     return [
         (score(rest + depths[index] * layer, width / depths[index]), at(index))
-        for index in range(end)
+        for index in allowed[:end]
     ]
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from archsmith.architecture.feed_forwards.base import FeedForward
 from archsmith.architecture.feed_forwards.gated_mlp import GatedMlp
-from archsmith.architecture.tree import Layer
+from archsmith.architecture.mixers.attention import Attention
 from archsmith.space.dimensions import Dimension
 from archsmith.space.families import base
 
@@ -25,9 +26,11 @@ class Llama(base.Family):
         base.QUANTIZATION,
     )
 
-    def layer(self, values: Mapping[str, Any]) -> Layer:
-        width = base.intermediate_size(values["hidden_size"], values["intermediate_ratio"])
-        return Layer(mixer=base.attention(values), feed_forward=GatedMlp(intermediate_size=width))
+    def mixer(self, values: Mapping[str, Any]) -> Attention:
+        return base.attention(values)
+
+    def feed_forward(self, values: Mapping[str, Any]) -> FeedForward:
+        return GatedMlp(intermediate_size=base.feed_forward_width(values))
 
 
 PART = Llama()

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from archsmith.architecture.feed_forwards.mlp import Mlp
+from archsmith.architecture.mixers.attention import Attention
 from archsmith.architecture.norm import Norm
-from archsmith.architecture.tree import Layer
 from archsmith.space.dimensions import Dimension
 from archsmith.space.families import base
 
@@ -27,16 +27,14 @@ class Phi(base.Family):
         base.QUANTIZATION,
     )
     final_norm = Norm(type="layer")
+    residual = "parallel"
     lm_head_bias = True
 
-    def layer(self, values: Mapping[str, Any]) -> Layer:
-        width = base.intermediate_size(values["hidden_size"], values["intermediate_ratio"])
-        return Layer(
-            mixer=base.attention(values, bias=True),
-            feed_forward=Mlp(intermediate_size=width),
-            norm=self.final_norm,
-            residual="parallel",
-        )
+    def mixer(self, values: Mapping[str, Any]) -> Attention:
+        return base.attention(values, qkv_bias=True, output_bias=True)
+
+    def feed_forward(self, values: Mapping[str, Any]) -> Mlp:
+        return Mlp(intermediate_size=base.feed_forward_width(values))
 
 
 PART = Phi()

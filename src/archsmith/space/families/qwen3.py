@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from archsmith.architecture.feed_forwards.gated_mlp import GatedMlp
+from archsmith.architecture.mixers.attention import Attention
 from archsmith.architecture.norm import Norm
-from archsmith.architecture.tree import Layer
 from archsmith.space.families import base
 from archsmith.space.families.llama import Llama
 
@@ -16,13 +15,8 @@ class Qwen3(Llama):
     name = "qwen3"
     final_norm = Norm(eps=1e-6)
 
-    def layer(self, values: Mapping[str, Any]) -> Layer:
-        width = base.intermediate_size(values["hidden_size"], values["intermediate_ratio"])
-        return Layer(
-            mixer=base.attention(values, qk_norm=True),
-            feed_forward=GatedMlp(intermediate_size=width),
-            norm=self.final_norm,
-        )
+    def mixer(self, values: Mapping[str, Any]) -> Attention:
+        return base.attention(values, qk_norm=True)
 
 
 PART = Qwen3()
