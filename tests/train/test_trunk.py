@@ -164,7 +164,7 @@ def test_running_out_of_memory_is_an_error_of_ours(tokens, recipe, monkeypatch):
         torch.OutOfMemoryError("CUDA out of memory."),
     ):
 
-        def fail(*args, raised=raised):
+        def fail(*args, raised=raised, **settings):
             raise raised
 
         monkeypatch.setattr(Transformer, "loss", fail)

@@ -5,6 +5,7 @@
 | embedding table (and tied head)          | normal, standard deviation 0.02                     |
 | untied head                              | normal, 0.5 / hidden_size                           |
 | matrices that write to the residual      | normal, fan_in^-1/2 / (2 · num_hidden_layers)       |
+| router, gate of a shared expert          | normal, 0.5 / fan_in: even routing at the start     |
 | every other matrix                       | normal, fan_in^-1/2                                 |
 | norm weights                             | 1                                                   |
 | biases                                   | 0                                                   |
@@ -13,7 +14,8 @@ Widths and depths are meant to share one learning rate, so scales follow the fan
 al. 2022, arXiv 2203.03466: hidden matrices at fan_in^-1/2, the head smaller by another root) and
 what a layer adds to the residual follows 1/depth (CompleteP, Dey et al. 2025, arXiv 2505.01618:
 its multiplier, absorbed in the output matrices, so that a stock class can load the model).
-`archsmith.train.parametrization` holds the learning rates that belong to it.
+A tensor [X, F, D] of experts is X matrices. `archsmith.train.parametrization` holds the learning
+rates that belong to it.
 """
 
 import math
@@ -22,6 +24,7 @@ import torch
 from torch import nn
 
 RESIDUAL_WRITERS = ("o_proj", "down_proj", "fc2")
+ROUTERS = ("gate", "shared_expert_gate")
 EMBEDDING_STD = 0.02
 
 
@@ -32,7 +35,7 @@ def initialize(model: nn.Module, *, num_hidden_layers: int, seed: int) -> None:
         std = initial_std(name, tuple(parameter.shape), num_hidden_layers=num_hidden_layers)
         with torch.no_grad():
             if std is None:
-                parameter.fill_(0.0 if name.endswith(".bias") else 1.0)
+                parameter.fill_(0.0 if name.endswith("bias") else 1.0)
             else:
                 # drawn on the CPU, so that a seed means the same weights on every device
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
@@ -43,10 +46,15 @@ def initial_std(name: str, shape: tuple[int, ...], *, num_hidden_layers: int) ->
     if len(shape) < 2:
         return None
     fan_in = shape[-1]
-    module = name.split(".")[-2]
-    if module == "embed_tokens":
+    part = part_name(name)
+    if part == "embed_tokens":
         return EMBEDDING_STD
-    if module == "lm_head":
+    if part == "lm_head" or part in ROUTERS:
         return 0.5 / fan_in
     std = 1.0 / math.sqrt(fan_in)
-    return std / (2 * num_hidden_layers) if module in RESIDUAL_WRITERS else std
+    return std / (2 * num_hidden_layers) if part in RESIDUAL_WRITERS else std
+
+
+def part_name(name: str) -> str:
+    """What a weight is part of: `q_proj` of `….q_proj.weight`, `up_proj` of `….experts.up_proj`."""
+    return name.removesuffix(".weight").rsplit(".", 1)[-1]

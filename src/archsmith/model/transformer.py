@@ -22,6 +22,7 @@ from archsmith.model.kernels.head import row_nats
 from archsmith.model.kernels.plain import PLAIN
 from archsmith.model.mixers.base import Memory
 from archsmith.model.norm import build_norm
+from archsmith.model.routing import Routing
 
 
 class DecoderLayer(nn.Module):
@@ -45,17 +46,24 @@ class DecoderLayer(nn.Module):
         self._share = architecture.residual_multiplier
 
     def forward(
-        self, x: Float[Tensor, "B T D"], *, kernels: Kernels, start: int, memory: Memory | None
+        self,
+        x: Float[Tensor, "B T D"],
+        *,
+        kernels: Kernels,
+        start: int,
+        memory: Memory | None,
+        routing: Routing | None,
     ) -> Float[Tensor, "B T D"]:
         """One layer's step of the residual stream."""
         mixer, feed_forward = (getattr(self, name) for name in self._names)
+        extra = {"routing": routing} if feed_forward.routes else {}
         normed = self.input_layernorm(x, kernels)
         mixed = mixer(normed, kernels=kernels, start=start, memory=memory)
         if self.spec.residual == "parallel":
-            return self._add(self._add(x, mixed), feed_forward(normed, kernels=kernels))
+            return self._add(self._add(x, mixed), feed_forward(normed, kernels=kernels, **extra))
         x = self._add(x, mixed)
         normed = self.post_attention_layernorm(x, kernels)
-        return self._add(x, feed_forward(normed, kernels=kernels))
+        return self._add(x, feed_forward(normed, kernels=kernels, **extra))
 
     @property
     def switch_length(self) -> int | None:
@@ -107,10 +115,18 @@ class Transformer(nn.Module):
         return F.linear(*self._head_inputs(self._hidden(tokens, PLAIN, cache)))
 
     def loss(
-        self, tokens: Int[Tensor, "B T"], targets: Int[Tensor, "B T"], kernels: Kernels = FAST
+        self,
+        tokens: Int[Tensor, "B T"],
+        targets: Int[Tensor, "B T"],
+        kernels: Kernels = FAST,
+        routing: Routing | None = None,
     ) -> Float[Tensor, ""]:
-        """Mean cross-entropy in nats: the training path."""
-        hidden = self._hidden(tokens, kernels, None).flatten(0, 1)
+        """Mean cross-entropy in nats: the training path.
+
+        Layers with experts draw noise from a `routing` and write their decisions to it; its own
+        losses are not in the result.
+        """
+        hidden = self._hidden(tokens, kernels, None, routing).flatten(0, 1)
         return kernels.head_loss(*self._head_inputs(hidden), targets.flatten())
 
     @torch.no_grad()
@@ -122,11 +138,17 @@ class Transformer(nn.Module):
         return row_nats(*self._head_inputs(hidden), targets.flatten()).view(targets.shape)
 
     def _hidden(
-        self, tokens: Int[Tensor, "B T"], kernels: Kernels, cache: Cache | None
+        self,
+        tokens: Int[Tensor, "B T"],
+        kernels: Kernels,
+        cache: Cache | None,
+        routing: Routing | None = None,
     ) -> Float[Tensor, "B T D"]:
         if cache is None:
             memories: Sequence[Memory | None] = [None] * len(self.model.layers)
-            return self._through_layers(tokens, kernels, start=0, memories=memories)
+            return self._through_layers(
+                tokens, kernels, start=0, memories=memories, routing=routing
+            )
         decoder = self.model
         text = cache.extend(
             tokens, num_layers=len(decoder.layers), switch_lengths=decoder.switch_lengths
@@ -142,12 +164,13 @@ class Transformer(nn.Module):
         *,
         start: int,
         memories: Sequence[Memory | None],
+        routing: Routing | None = None,
     ) -> Float[Tensor, "B T D"]:
         x = self.model.embed_tokens(tokens)
         if self.architecture.embedding_multiplier != 1.0:
             x = x * self.architecture.embedding_multiplier
         for layer, memory in zip(self.model.layers, memories, strict=True):
-            x = layer(x, kernels=kernels, start=start, memory=memory)
+            x = layer(x, kernels=kernels, start=start, memory=memory, routing=routing)
         return self.model.norm(x, kernels)
 
     def _head_inputs(

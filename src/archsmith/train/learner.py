@@ -11,8 +11,11 @@ from torch import Tensor
 
 from archsmith.architecture.tree import Architecture
 from archsmith.errors import DivergedError
+from archsmith.model.feed_forwards.base import FeedForwardModule
+from archsmith.model.routing import Routing
 from archsmith.model.transformer import Transformer, build
 from archsmith.train.allocator import keep_freed_memory
+from archsmith.train.balancing import correct_biases, new_routing
 from archsmith.train.faults import memory_errors
 from archsmith.train.optimizers.adamw import AdamW
 from archsmith.train.optimizers.base import Optimizer, Target
@@ -23,7 +26,12 @@ from archsmith.train.weights import FlatWeights
 
 
 class Learner:
-    """Model, float32 masters and optimizer state of one architecture on one device."""
+    """Model, float32 masters and optimizer state of one architecture on one device.
+
+    Attributes:
+        expert_shares: of the last update, for each layer that routes: the share of its assignments
+            that each expert got, [X].
+    """
 
     def __init__(
         self,
@@ -34,7 +42,7 @@ class Learner:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        self.architecture, self.recipe = architecture, recipe
+        self.architecture, self.recipe, self._seed = architecture, recipe, seed
         self.device, self.dtype = device, dtype
         if device.type == "cpu":
             keep_freed_memory()
@@ -42,6 +50,9 @@ class Learner:
             self._model = build(architecture, seed=seed, device=device)
             self._weights = FlatWeights(self._model, dtype=dtype)
             self._optimizers = self._make_optimizers()
+        blocks = [m for m in self._model.modules() if isinstance(m, FeedForwardModule)]
+        self._routes = any(block.routes for block in blocks)
+        self.expert_shares: list[Tensor] = []
 
     def update(self, batch: Int[np.ndarray, "B T"], *, number: int, factor: float) -> float:
         """Update `number` (from 0) at `factor` times the full rates; the loss in nats per token.
@@ -55,8 +66,11 @@ class Learner:
         """
         with memory_errors(f"training {self.architecture.summary()}"):
             tokens = torch.from_numpy(batch).to(self.device)
-            loss = self._model.loss(tokens[:, :-1], tokens[:, 1:])
-            loss.backward()
+            routing = None
+            if self._routes:
+                routing = new_routing(seed=self._seed, number=number, device=self.device)
+            loss = self._model.loss(tokens[:, :-1], tokens[:, 1:], routing=routing)
+            (loss if routing is None else loss + self._auxiliary_loss(routing)).backward()
             self._weights.take_gradients()
             gradient = self._weights.gradient
             nats, norm = torch.stack((loss.detach(), gradient.norm())).tolist()
@@ -65,6 +79,10 @@ class Learner:
                 gradient.mul_(self.recipe.max_grad_norm / norm)
             for optimizer in self._optimizers:
                 optimizer.step(number=number, factor=factor)
+            if routing is not None:
+                rate = self.recipe.router_bias_update_rate * factor
+                correct_biases(self._biases, routing, rate=rate)
+                self.expert_shares = routing.shares()
             self._weights.publish()
         return nats
 
@@ -103,9 +121,21 @@ class Learner:
                 parameter.copy_(masters[name])
         return copy
 
+    @property
+    def _biases(self) -> list[Tensor]:
+        """Masters that no gradient moves: correction biases, in the order of layers."""
+        return [slot.master for slot in self._weights.slots if not slot.parameter.requires_grad]
+
+    def _auxiliary_loss(self, routing: Routing) -> Tensor:
+        return routing.loss(
+            balance_coef=self.recipe.router_aux_loss_coef, z_coef=self.recipe.router_z_loss_coef
+        )
+
     def _make_optimizers(self) -> list[Optimizer]:
         targets: dict[bool, list[Target]] = {True: [], False: []}
         for slot in self._weights.slots:
+            if not slot.parameter.requires_grad:
+                continue
             rule = tensor_rule(
                 slot.name,
                 tuple(slot.master.shape),

@@ -11,8 +11,11 @@ which makes the absorption exact:
 | hidden matrix that writes residual  | the same · 6 / depth       | the same · 6 / depth         |
 | untied head                         | embedding rate · 256/width | AdamW, the same              |
 | embedding tied to the head          | embedding rate · √(256/w)  | AdamW, the same              |
+| router, gate of a shared expert     | router rate · 256/width    | AdamW, the same              |
 | embedding, norms, biases            | embedding rate             | AdamW, the same              |
 
+Each expert of a tensor [X, F, D] is a hidden matrix. A router is an output, like the head; its rate
+is a quarter of the embedding's.
 A tied table is an input, whose rate does not depend on width, and an output, whose rate falls with
 it: the root is the mean of the two. Weight decay per step does not depend on the shape.
 """
@@ -21,11 +24,12 @@ import math
 from typing import NamedTuple
 
 from archsmith.architecture.tree import Architecture
-from archsmith.model.initialization import RESIDUAL_WRITERS
+from archsmith.model.initialization import RESIDUAL_WRITERS, ROUTERS, part_name
 from archsmith.train.recipe import Recipe
 
 BASE_WIDTH = 256
 BASE_DEPTH = 6
+ROUTER_SHARE = 0.25  # of the embedding's rate
 
 
 class TensorRule(NamedTuple):
@@ -43,18 +47,21 @@ def tensor_rule(
     name: str, shape: tuple[int, ...], *, architecture: Architecture, recipe: Recipe
 ) -> TensorRule:
     """The rule of a tensor, by its canonical name and shape."""
-    module = name.split(".")[-2]
+    part = part_name(name)
     if len(shape) < 2:
         return TensorRule(recipe.embedding_learning_rate, 0.0, muon=False)
-    if module in ("embed_tokens", "lm_head"):
+    if part in ("embed_tokens", "lm_head"):
         narrower = BASE_WIDTH / architecture.hidden_size
-        if module == "embed_tokens":
+        if part == "embed_tokens":
             narrower = math.sqrt(narrower) if architecture.tie_word_embeddings else 1.0
         return TensorRule(recipe.embedding_learning_rate * narrower, 0.0, muon=False)
+    if part in ROUTERS:
+        rate = ROUTER_SHARE * recipe.embedding_learning_rate * BASE_WIDTH / shape[-1]
+        return TensorRule(rate, 0.0, muon=False)
     muon = recipe.optimizer == "muon"
     fan_out, fan_in = shape[-2:]
     factor = math.sqrt(max(1.0, fan_out / fan_in)) if muon else BASE_WIDTH / fan_in
-    if module in RESIDUAL_WRITERS:
+    if part in RESIDUAL_WRITERS:
         factor *= BASE_DEPTH / architecture.num_hidden_layers
     decay = recipe.learning_rate * recipe.weight_decay
     return TensorRule(recipe.learning_rate * factor, decay, muon=muon)

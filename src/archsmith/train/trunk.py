@@ -19,6 +19,7 @@ from archsmith.data.token_file import TokenFile
 from archsmith.errors import CheckpointError, ConfigError
 from archsmith.model.transformer import Transformer, build, load_numpy
 from archsmith.train import checkpoint
+from archsmith.train.balancing import ExpertLoad
 from archsmith.train.learner import Learner
 from archsmith.train.precision import choose_device, choose_dtype, dtype_name
 from archsmith.train.recipe import Recipe
@@ -39,6 +40,7 @@ class Reading(NamedTuple):
     bits_per_byte: float  # of training text, smoothed
     tokens_per_second: float  # of this run
     rate_factor: float
+    expert_imbalance: float | None = None  # the worst layer's; None without experts
 
 
 OnProgress = Callable[[Reading], None]
@@ -75,6 +77,7 @@ class Trunk:
         self.train_seconds = self.branch_seconds = 0.0
         self._tokens, self._clock = tokens, clock
         self._smoothed = 0.0  # nats per token, not yet corrected for the start at zero
+        self._expert_shares: list[torch.Tensor] = []
         self._unigram_nats = _unigram_nats(tokens)
         self._order = BatchOrder(
             tokens,
@@ -175,6 +178,11 @@ class Trunk:
     def bits_per_byte(self) -> float:
         """Of the training text, smoothed over about 50 updates; infinite before the first."""
         return self._bits_per_byte(self._smoothed, self.step)
+
+    @property
+    def expert_loads(self) -> tuple[ExpertLoad, ...]:
+        """Of every layer with experts, smoothed over about 50 updates since start or resume."""
+        return tuple(ExpertLoad(tuple(shares.tolist())) for shares in self._expert_shares)
 
     @property
     def stuck(self) -> bool:
@@ -303,7 +311,15 @@ class Trunk:
         """Loss in nats per token, and seconds."""
         started = self._clock()
         nats = self._learner.update(self._order.batch(number), number=number, factor=factor)
+        self._note_expert_shares(self._learner.expert_shares)
         return nats, self._clock() - started
+
+    def _note_expert_shares(self, shares: list[torch.Tensor]) -> None:
+        if not self._expert_shares:
+            self._expert_shares = shares
+            return
+        for smoothed, latest in zip(self._expert_shares, shares, strict=True):
+            smoothed.lerp_(latest, 1 - _SMOOTHING)
 
     def _reading(
         self,
@@ -315,6 +331,7 @@ class Trunk:
         rate_factor: float,
     ) -> Reading:
         step = self.step + branch_steps
+        loads = self.expert_loads
         return Reading(
             step=step,
             train_bytes=int(step * self._order.batch_bytes),
@@ -323,6 +340,7 @@ class Trunk:
             bits_per_byte=self._bits_per_byte(smoothed, step),
             tokens_per_second=steps_per_second * self._order.batch_tokens,
             rate_factor=rate_factor,
+            expert_imbalance=max((load.imbalance for load in loads), default=None),
         )
 
     @property

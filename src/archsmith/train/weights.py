@@ -39,8 +39,10 @@ class FlatWeights:
             start = span.stop
 
     def take_gradients(self) -> None:
-        """Move the parameters' gradients into the float32 buffer."""
+        """Move the parameters' gradients into the float32 buffer; 0 where none is wanted."""
         for slot in self.slots:
+            if not slot.parameter.requires_grad:
+                continue
             assert slot.parameter.grad is not None, f"{slot.name} has no part in the loss"
             slot.gradient.copy_(slot.parameter.grad)
             slot.parameter.grad = None

@@ -10,9 +10,14 @@ from archsmith.model.kernels.base import Kernels
 
 
 class FeedForwardModule(nn.Module, ABC):
-    """A block on each position alone. `weight_name` is its name inside a layer."""
+    """A block on each position alone. `weight_name` is its name inside a layer.
+
+    A block that `routes` tokens to experts also takes `routing: Routing | None`, which is given
+    while training: `archsmith.model.routing`.
+    """
 
     weight_name: ClassVar[str]
+    routes: ClassVar[bool] = False
 
     def __init__(self, spec: Any, hidden_size: int) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """The set of operations a block may ask for.
 
 Letters: B batch, T tokens, S keys (T, or more behind a cache), H query heads, K key-value heads,
-E features of a head, D model width, F feed-forward width, V vocabulary, N = B·T rows.
+E features of a head, D model width, F feed-forward width, V vocabulary, N = B·T rows, X experts.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +10,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from archsmith.model.kernels.block_pattern import BlockPattern
+from archsmith.model.routing import Choice
 
 # (B T D, linear layers that read the same input) -> one output each
 Project = Callable[[Tensor, Sequence[nn.Linear]], tuple[Tensor, ...]]
@@ -26,6 +27,8 @@ Rotate = Callable[[Tensor, Tensor, Tensor], Tensor]
 Attend = Callable[[Tensor, Tensor, Tensor, int | None, float], Tensor]
 # as Attend, with a pattern of blocks instead of a window
 AttendBlocks = Callable[[Tensor, Tensor, Tensor, BlockPattern, float], Tensor]
+# (N D, experts of each token with their weights, gates X F D, ups X F D, downs X D F) -> N D
+Experts = Callable[[Tensor, Choice, Tensor, Tensor, Tensor], Tensor]
 # (N D, weight V D, bias V or None, targets N) -> mean nats
 HeadLoss = Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor]
 
@@ -41,3 +44,4 @@ class Kernels(NamedTuple):
     attend: Attend
     attend_blocks: AttendBlocks
     head_loss: HeadLoss
+    experts: Experts

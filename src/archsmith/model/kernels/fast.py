@@ -18,6 +18,7 @@ from archsmith.model.kernels.base import Kernels
 from archsmith.model.kernels.block_pattern import BlockPattern
 from archsmith.model.kernels.block_sparse_attention import BlockSparseAttention
 from archsmith.model.kernels.blocked_attention import BlockedAttention
+from archsmith.model.kernels.experts import grouped_experts
 from archsmith.model.kernels.functions import GatedActivation, GegeluActivation, RmsNorm, Rotate
 from archsmith.model.kernels.head import HeadLoss, row_nats
 from archsmith.model.kernels.stacked import stacked_linear
@@ -99,4 +100,6 @@ def head_loss(
 # Blocked attention keeps its softmax for the backward pass: beyond this, too much memory
 LONGEST_BLOCKED = 1024
 
-FAST = Kernels(project, gated, gegelu, rms_norm, rotate, attend, attend_blocks, head_loss)
+FAST = Kernels(
+    project, gated, gegelu, rms_norm, rotate, attend, attend_blocks, head_loss, grouped_experts
+)

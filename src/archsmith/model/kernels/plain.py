@@ -12,6 +12,7 @@ from archsmith.model.activations import activate, gegelu_operands, quick_gelu
 from archsmith.model.kernels import block_pattern
 from archsmith.model.kernels.base import Kernels
 from archsmith.model.kernels.block_pattern import BlockPattern
+from archsmith.model.kernels.experts import experts_in_turn
 
 
 def project(x: Float[Tensor, "B T D"], layers: Sequence[nn.Linear]) -> tuple[Tensor, ...]:
@@ -113,4 +114,6 @@ def visible(
     return seen if window is None else seen & (distance < window)
 
 
-PLAIN = Kernels(project, gated, gegelu, rms_norm, rotate, attend, attend_blocks, head_loss)
+PLAIN = Kernels(
+    project, gated, gegelu, rms_norm, rotate, attend, attend_blocks, head_loss, experts_in_turn
+)

@@ -5,6 +5,7 @@ coefficients, which push all singular values near 1. Matrices of one shape are i
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -16,38 +17,73 @@ _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 # The post takes 5. With batches of 1024 tokens the iterations cost a good part of an update, and 3,
 # 4 and 5 ended within seed noise of each other after equal updates (0.5M parameters, code).
 _NUM_ITERATIONS = 4
+# Entries of the matrices iterated together: many experts need no more memory beside their weights
+# than few.
+_BATCH_ELEMENTS = 2**22
+
+
+class _Piece(NamedTuple):
+    """Matrices of one target, all views: M R C."""
+
+    target: Target
+    master: Tensor
+    gradient: Tensor
+    momentum: Tensor
 
 
 class Muon(Optimizer):
-    """Nesterov momentum; the targets' rates already hold the factor of their shape."""
+    """Nesterov momentum; the targets' rates already hold the factor of their shape.
+
+    A target [X, R, C] is X matrices.
+    """
 
     def __init__(self, targets: Sequence[Target], *, momentum: float, dtype: torch.dtype) -> None:
         self._momentum, self._dtype = momentum, dtype
-        groups: dict[tuple[int, ...], list[Target]] = {}
-        for target in targets:
-            groups.setdefault(tuple(target.master.shape), []).append(target)
-        self._groups = [
-            (group, torch.stack([torch.zeros_like(target.master) for target in group]))
-            for group in groups.values()
-        ]
+        self._state = {target.name: torch.zeros_like(target.master) for target in targets}
+        self._batches = _in_batches(
+            [
+                _Piece(target, target.master, target.gradient, state)
+                for target, state in zip(targets, self._state.values(), strict=True)
+            ]
+        )
 
     def step(self, *, number: int, factor: float) -> None:
         """Update `number` (from 0), at `factor` times the full rates."""
-        for targets, average in self._groups:
-            gradient = torch.stack([target.gradient for target in targets])
-            average.lerp_(gradient, 1 - self._momentum)
-            update = orthogonalize(gradient.lerp_(average, self._momentum), dtype=self._dtype)
-            for target, direction in zip(targets, update.float(), strict=True):
-                target.master.mul_(1 - target.decay * factor)
-                target.master.add_(direction, alpha=-target.learning_rate * factor)
+        for batch in self._batches:
+            ahead = []
+            for piece in batch:
+                piece.momentum.lerp_(piece.gradient, 1 - self._momentum)
+                ahead.append(torch.lerp(piece.gradient, piece.momentum, self._momentum))
+            update = orthogonalize(torch.cat(ahead), dtype=self._dtype).float()
+            for piece, direction in zip(
+                batch, update.split([len(p.master) for p in batch]), strict=True
+            ):
+                piece.master.mul_(1 - piece.target.decay * factor)
+                piece.master.add_(direction, alpha=-piece.target.learning_rate * factor)
 
     def state(self) -> dict[str, Tensor]:
         """The momentum of every matrix."""
-        return {
-            f"{target.name}.momentum": average[index]
-            for targets, average in self._groups
-            for index, target in enumerate(targets)
-        }
+        return {f"{name}.momentum": momentum for name, momentum in self._state.items()}
+
+
+def _in_batches(wholes: Sequence[_Piece]) -> list[list[_Piece]]:
+    """Matrices of one shape together, as many as the bound allows, at least one."""
+    batches: dict[tuple[int, ...], list[list[_Piece]]] = {}
+    for whole in wholes:
+        rows, columns = whole.master.shape[-2:]
+        most = max(1, _BATCH_ELEMENTS // (rows * columns))
+        views = [tensor.view(-1, rows, columns) for tensor in whole[1:]]
+        found = batches.setdefault((rows, columns), [[]])
+        start = 0
+        while start < len(views[0]):
+            room = most - sum(len(piece.master) for piece in found[-1])
+            if room == 0:
+                found.append([])
+                continue
+            part = slice(start, start + room)
+            found[-1].append(_Piece(whole.target, *(view[part] for view in views)))
+            start = part.stop
+    return [batch for found in batches.values() for batch in found]
 
 
 def orthogonalize(
