@@ -124,45 +124,6 @@ def raw(path, tensors, encode, code):
     path.write_bytes(len(text).to_bytes(8, "little") + text + body)
 
 
-def test_the_published_config_of_phi_3_5_moe_counts_41_873_153_344_parameters():
-    config = {
-        "architectures": ["PhiMoEForCausalLM"],
-        "model_type": "phimoe",
-        "attention_bias": True,
-        "hidden_act": "silu",
-        "hidden_dropout": 0.0,
-        "hidden_size": 4096,
-        "intermediate_size": 6400,
-        "lm_head_bias": True,
-        "max_position_embeddings": 131072,
-        "num_attention_heads": 32,
-        "num_experts_per_tok": 2,
-        "num_hidden_layers": 32,
-        "num_key_value_heads": 8,
-        "num_local_experts": 16,
-        "original_max_position_embeddings": 4096,
-        "rms_norm_eps": 1e-05,
-        "rope_scaling": {
-            "long_factor": [2.0] * 64,
-            "long_mscale": 1.243163121016122,
-            "original_max_position_embeddings": 4096,
-            "short_factor": [1.0] * 64,
-            "short_mscale": 1.243163121016122,
-            "type": "longrope",
-        },
-        "rope_theta": 10000.0,
-        "router_jitter_noise": 0.01,
-        "sliding_window": 131072,
-        "tie_word_embeddings": False,
-        "vocab_size": 32064,
-    }
-    found = architecture_of_config(config)
-    assert found.num_params == 41_873_153_344
-    assert found.num_active_params == 6_640_999_744
-    assert found.layers[0].mixer.sliding_window is None  # as long as the context
-    assert found.layers[0].mixer.rope.theta == 10_000.0
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
