@@ -18,10 +18,11 @@ from pydantic import BaseModel
 
 from archsmith import errors, registry
 from archsmith.architecture.feed_forwards.gated_mlp import GatedMlp
+from archsmith.architecture.feed_forwards.mixture_of_experts import MixtureOfExperts
 from archsmith.architecture.feed_forwards.mlp import Mlp
 from archsmith.architecture.mixers.attention import Attention
 from archsmith.architecture.norm import Norm
-from archsmith.architecture.rope import Rope
+from archsmith.architecture.rope import LongRope, Rope
 from archsmith.architecture.tree import Architecture, Layer, Quantization
 from archsmith.cli.main import group
 from archsmith.data.corpus import CorpusConfig
@@ -382,7 +383,9 @@ def formats_page() -> str:
         "| --- " * (3 + len(_QUESTIONS)) + "|",
     ]
     for carrier in CARRIERS.values():
-        cells = [carrier.name, f"`{carrier.transformers_class}`", f"`{carrier.gguf_architecture}`"]
+        stock = carrier.huggingface.transformers_class if carrier.huggingface else ""
+        file = carrier.gguf.architecture if carrier.gguf else ""
+        cells = [carrier.name, f"`{stock}`" if stock else "none", f"`{file}`" if file else "none"]
         rows.append("| " + " | ".join([*cells, *_answers(carrier)]) + " |")
     quantizations = ", ".join(f"`{name}`" for name in get_args(Quantization))
     return "\n".join(
@@ -398,7 +401,12 @@ def formats_page() -> str:
             "varies one thing of it. The first carrier that fits is used. Layers are alike, except "
             "where the last column says what may differ between them. `norm` is the norm of the "
             "layers and of the end alike. llama.cpp reads some files that no carrier allows and "
-            "computes something else without a word; that is why they are refused.\n",
+            "computes something else without a word; that is why they are refused. A carrier with "
+            "no GGUF architecture serves transformers alone. The padded carriers write a folder "
+            "in which narrower layers are filled up with zeros, and a GGUF file without any.\n",
+            "LongRoPE: llama.cpp picks the factors by its context, rounded up to 256 tokens, and "
+            "transformers by the length of the text. Both agree for texts up to the switch in a "
+            "context up to it, and for texts past it. The export says so.\n",
             f"File quantizations: {quantizations}. Dimensions that are no multiple of 256 keep "
             "K-quants from some tensors; `space.k_quant_fallback` says whether such widths are "
             "offered.\n",
@@ -411,12 +419,28 @@ def formats_page() -> str:
 
 
 Choices = Mapping[str, Any]
+
+
+def _experts(**changes: Any) -> MixtureOfExperts:
+    return MixtureOfExperts(
+        **{"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64, **changes}
+    )
+
+
+_SHARED = {"shared_expert_intermediate_size": 64, "shared_expert_gate": True}
 _FEED_FORWARDS: dict[str, Any] = {
     "SwiGLU": lambda bias: GatedMlp(intermediate_size=64, activation="silu", bias=bias),
     "GEGLU": lambda bias: GatedMlp(intermediate_size=64, activation="gelu_tanh", bias=bias),
     "MLP, GELU": lambda bias: Mlp(intermediate_size=64, activation="gelu_tanh", bias=bias),
     "MLP, SiLU": lambda bias: Mlp(intermediate_size=64, activation="silu", bias=bias),
     "MLP, ReLU²": lambda bias: Mlp(intermediate_size=64, activation="relu2", bias=bias),
+    "experts, softmax divided by its sum": lambda bias: _experts(),
+    "experts, softmax": lambda bias: _experts(norm_topk_prob=False),
+    "experts, softmax, with a gated shared one": lambda bias: _experts(
+        norm_topk_prob=False, **_SHARED
+    ),
+    "experts, sigmoid divided by its sum": lambda bias: _experts(router="sigmoid"),
+    "experts, SparseMixer": lambda bias: _experts(router="sparsemixer"),
 }
 # the last that fits says the most
 _HEADS = {
@@ -431,7 +455,7 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
     "tied": (True, False),
     "biases": (False, True),
     "head_bias": (False, True),
-    "qk_norm": (False, True),
+    "qk_norm": ("", "head", "all_heads"),
 }
 # column -> (choice, what may stand there, how it is called)
 _QUESTIONS: dict[str, tuple[str, dict[Any, str]]] = {
@@ -441,11 +465,23 @@ _QUESTIONS: dict[str, tuple[str, dict[Any, str]]] = {
     "biases": ("biases", {False: "none", True: "all"}),
     "head bias": ("head_bias", {False: "no", True: "yes"}),
     "tied": ("tied", {True: "yes", False: "no"}),
-    "q and k norm": ("qk_norm", {False: "no", True: "yes"}),
+    "q and k norm": ("qk_norm", {"": "no", "head": "each head", "all_heads": "all heads"}),
     "rotary": ("rotary", {1.0: "full", 0.5: "partial", 0.0: "none"}),
+    "LongRoPE": ("long", {False: "no", True: "yes"}),
+    "multipliers": ("multiplier", {1.0: "no", 2.0: "yes"}),
     "head size": ("heads", {name: name for name in _HEADS}),
     "window": ("window", {None: "no", 8: "yes"}),
-    "may differ": ("differ", {"": "", "window": "window", "rotary": "rotary"}),
+    "may differ": (
+        "differ",
+        {
+            "": "",
+            "window": "window",
+            "rotary": "rotary",
+            "heads": "heads",
+            "width": "feed-forward width",
+            "experts": "experts or none",
+        },
+    ),
 }
 
 
@@ -460,22 +496,30 @@ def _answers(carrier: Carrier) -> list[str]:
         fitting = [
             name for value, name in known.items() if _fits(carrier, {**plain, choice: value})
         ]
-        cells.append(fitting[-1] if choice == "heads" else " or ".join(filter(None, fitting)))
+        joint = ", " if choice == "differ" else " or "
+        cells.append(fitting[-1] if choice == "heads" else joint.join(filter(None, fitting)))
     return cells
 
 
 def _fits(carrier: Carrier, choices: Choices) -> bool:
     heads, head_dim = _HEADS[choices.get("heads", "width / heads")]
-    rotary = choices.get("rotary", 1.0)
-    window = choices.get("window")
+    rotary, window = choices.get("rotary", 1.0), choices.get("window")
+    pairs = max(1, int(head_dim * rotary) // 2)
+    factors = {"short_factor": (1.0,) * pairs, "long_factor": (2.0,) * pairs}
+    long_rope = LongRope(original_max_position_embeddings=256, **factors)  # type: ignore[arg-type]
     mixer = Attention(
         num_attention_heads=heads,
         num_key_value_heads=heads,
         head_dim=head_dim,
-        rope=Rope(partial_rotary_factor=rotary) if rotary else None,
+        rope=Rope(
+            partial_rotary_factor=rotary, long_rope=long_rope if choices.get("long") else None
+        )
+        if rotary
+        else None,
         qkv_bias=choices["biases"],
         output_bias=choices["biases"],
-        qk_norm=choices["qk_norm"],
+        qk_norm=bool(choices["qk_norm"]),
+        qk_norm_over=choices["qk_norm"] or "head",
         sliding_window=window,
     )
     norm = Norm(type=choices["norm"])
@@ -485,20 +529,32 @@ def _fits(carrier: Carrier, choices: Choices) -> bool:
         norm=norm,
         residual=choices["residual"],
     )
+    differ = choices.get("differ", "")
     changes: Mapping[str, Any] = {
-        "": {}, "window": {"sliding_window": 8}, "rotary": {"rope": None},
-    }[choices.get("differ", "")]  # fmt: skip
+        "window": {"sliding_window": 8}, "rotary": {"rope": None},
+        "heads": {"num_attention_heads": 4, "num_key_value_heads": 1},
+    }.get(differ, {})  # fmt: skip
     other = layer.model_copy(update={"mixer": mixer.model_copy(update=changes)})
+    if differ in ("width", "experts"):
+        block = GatedMlp(intermediate_size=32, bias=choices["biases"])
+        other = layer.model_copy(update={"feed_forward": block})
+        if isinstance(layer.feed_forward, MixtureOfExperts) != (differ == "experts"):
+            return False
     architecture = Architecture(
         hidden_size=64,
         vocab_size=300,
-        max_position_embeddings=32,
+        max_position_embeddings=1024,
         layers=(layer, other),
         final_norm=norm,
         tie_word_embeddings=choices["tied"],
         lm_head_bias=choices["head_bias"],
+        embedding_multiplier=choices.get("multiplier", 1.0),
     )
-    return not carrier.refusals(architecture, kinds_of_layers(architecture)[0])
+    kinds = kinds_of_layers(architecture)[0]
+    forms = {"huggingface": carrier.huggingface, "gguf": carrier.gguf}
+    return not any(
+        carrier.reasons(architecture, kinds, target) for target, form in forms.items() if form
+    )
 
 
 def main(arguments: list[str]) -> int:

@@ -2,7 +2,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from export_helpers import CARRIED, make_tokenizer, random_weights, write_gguf
+from export_helpers import CARRIED, experts, make_tokenizer, random_weights, write_gguf
 from gguf import GGUFReader
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,11 +36,12 @@ def test_a_file_has_the_predicted_bytes(
     family, quantization, vocab_size, pre_tokenizer, shape, inner, layers, tied, name
 ):
     hidden_size, heads, head_dim = shape
-    changes = {} if family == "Phi" else {"tie_word_embeddings": tied}
+    fixed = ("Phi", "Qwen2-MoE", "OLMoE", "MiMo-V2-Flash", "Padded Qwen3")
+    changes = {} if family in fixed else {"tie_word_embeddings": tied}
     architecture = CARRIED[family](
         hidden_size=hidden_size,
         heads=heads,
-        kv=1,
+        kv=heads if family == "OLMoE" else 1,
         head_dim=head_dim,
         inner=inner,
         layers=layers,
@@ -67,6 +68,27 @@ def test_tensor_types_are_those_of_the_file(tmp_path):
     assert stored == {name: tuple(kind) for name, kind in tensor_types(architecture).items()}
     assert stored["blk.0.attn_qkv.weight"] == ("Q6_K", (768, 256))
     assert stored["blk.0.ffn_down.weight"] == ("Q5_1", (256, 96))
+
+
+def test_experts_are_stacked_and_stored_as_llama_quantize_would(tmp_path):
+    feed_forward = experts(num_experts=8, moe_intermediate_size=256)
+    architecture = CARRIED["Mixtral"](
+        quantization="Q4_K_M", hidden_size=256, head_dim=64, feed_forward=feed_forward
+    )
+    path = tmp_path / "x.gguf"
+    write_gguf(path, architecture)
+    stored = {tensor.name: tensor for tensor in GGUFReader(path).tensors}
+    kinds = tensor_types(architecture)
+    for name, kind in kinds.items():
+        assert stored[name].tensor_type.name == kind.ggml_type, name
+    assert kinds["blk.0.ffn_gate_inp.weight"] == ("F32", (8, 256))
+    assert kinds["blk.0.ffn_up_exps.weight"] == ("Q4_K", (8, 256, 256))
+    assert kinds["blk.1.ffn_down_exps.weight"] == ("Q6_K", (8, 256, 256))
+    assert kinds["blk.0.attn_k.weight"].ggml_type == "Q8_0"
+    assert kinds["blk.0.attn_output.weight"].ggml_type == "Q5_K"
+    assert path.stat().st_size == gguf_num_bytes(
+        architecture, tokenizer_num_bytes(make_tokenizer(architecture.vocab_size))
+    )
 
 
 def test_a_prefix_of_a_vocabulary_costs_a_look_up():

@@ -42,6 +42,17 @@ def test_rows_that_blocks_do_not_divide_fall_back(wanted, width, expected):
         ("token_embd", "Q4_K_M", {"tied": False}, "Q4_K"),
         ("output", "F16", {}, "F16"),
         ("attn_q", "F32", {}, "F32"),
+        ("ffn_gate_inp", "Q4_0", {}, "F32"),
+        ("ffn_gate_inp", "F16", {}, "F32"),
+        ("ffn_down_exps", "Q4_K_M", {"more": True}, "Q6_K"),
+        ("ffn_down_exps", "Q4_K_M", {"more": False}, "Q4_K"),
+        ("ffn_up_exps", "Q5_K_M", {"more": True}, "Q5_K"),
+        ("ffn_down_shexp", "Q5_K_M", {"more": True}, "Q6_K"),
+        ("attn_v", "Q4_K_M", {"num_experts": 8}, "Q8_0"),
+        ("attn_k", "Q4_0", {"num_experts": 8}, "Q8_0"),
+        ("attn_k", "Q4_0", {"num_experts": 16}, "Q4_0"),
+        ("attn_output", "Q4_K_M", {"num_experts": 8}, "Q5_K"),
+        ("attn_output", "Q6_K", {"num_experts": 8}, "Q6_K"),
     ],
 )
 def test_matrices_get_the_types_of_llama_quantize(role, quantization, options, expected):

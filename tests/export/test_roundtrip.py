@@ -10,13 +10,15 @@ from archsmith.export.roundtrip import quantize_dequantize, requantized
 
 @pytest.mark.parametrize("family", CARRIED)
 def test_only_matrices_change_and_only_a_little(family):
-    architecture = CARRIED[family](hidden_size=256, heads=2, head_dim=128, quantization="Q4_K_M")
+    shape = {"hidden_size": 256, "heads": 2, "head_dim": 128, "inner": 96}
+    architecture = CARRIED[family](**shape, quantization="Q4_K_M")
     weights = random_weights(architecture)
     found = quantize_dequantize(weights, architecture)
     assert list(found) == list(weights)
     for name, value in weights.items():
         error = np.sqrt(((found[name] - value) ** 2).mean()) / value.std()
-        assert (error == 0) if value.ndim == 1 else (0.002 < error < 0.1), name
+        kept = value.ndim == 1 or name.endswith(("mlp.gate.weight", "shared_expert_gate.weight"))
+        assert (error == 0) if kept else (0.002 < error < 0.1), name
 
 
 def test_float32_is_the_identity():

@@ -65,10 +65,13 @@ def command(
             f"token here; KL {file.kl_nats:.2g} nats from float32, same likeliest token "
             f"{file.top1_agreement:.1%}"
         )
-    click.echo(
-        f"checked: {found.gate.num_tensors} tensors, {found.gate.num_texts} texts, "
-        f"KL {found.gate.runtime_kl_nats:.1e} nats between llama.cpp and "
-        f"{found.gate.transformers_class}"
-    )
+    gate = found.gate
+    if gate.runtime_kl_nats is not None:
+        click.echo(
+            f"checked: {gate.num_tensors} tensors, {gate.num_texts} texts, KL "
+            f"{gate.runtime_kl_nats:.1e} nats between llama.cpp and {gate.transformers_class}"
+        )
+    for limit in gate.limits:
+        click.echo(f"keep in mind: {limit}")
     for path in found.paths:
         click.echo(path)

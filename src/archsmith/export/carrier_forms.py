@@ -1,21 +1,29 @@
-"""The entries of `config.json` and the GGUF keys that each carrier needs."""
+"""The entries of `config.json` and the GGUF keys of the uniform dense carriers."""
 
-import math
+from collections.abc import Sequence
 from typing import Any
 
 from archsmith.architecture.rope import Rope
-from archsmith.architecture.tree import Architecture
-from archsmith.export.carrier_rules import window_of
+from archsmith.architecture.tree import Architecture, Layer
+from archsmith.export.carrier_rules import original_context, window_of
 from archsmith.export.carrier_tensors import has_bias
 from archsmith.export.carriers import Value
 
 
-def _shape_config(architecture: Architecture) -> dict[str, Any]:
-    mixer, feed_forward = architecture.layers[0].mixer, architecture.layers[0].feed_forward
+def feed_forward_size(layer: Layer) -> int:
+    """The width of the feed-forward, or of one expert."""
+    block = layer.feed_forward
+    width: int = getattr(block, "intermediate_size", None) or block.moe_intermediate_size
+    return width
+
+
+def shape_config(architecture: Architecture) -> dict[str, Any]:
+    """Entries that every class has, of a network of equal layers."""
+    mixer = architecture.layers[0].mixer
     return {
         "vocab_size": architecture.vocab_size,
         "hidden_size": architecture.hidden_size,
-        "intermediate_size": feed_forward.intermediate_size,
+        "intermediate_size": feed_forward_size(architecture.layers[0]),
         "num_hidden_layers": architecture.num_hidden_layers,
         "num_attention_heads": mixer.num_attention_heads,
         "num_key_value_heads": mixer.num_key_value_heads,
@@ -25,26 +33,52 @@ def _shape_config(architecture: Architecture) -> dict[str, Any]:
     }
 
 
-def _rope_config(rope: Rope | None, *, partial: bool = False) -> dict[str, Any]:
+def rope_config(
+    rope: Rope | None, *, partial: bool = False, context: int | None = None
+) -> dict[str, Any]:
+    """Rotary embedding, one for the whole network. LongRoPE is relative to the `context`."""
     rope = rope or Rope()
     parameters: dict[str, Any] = {"rope_theta": rope.theta}
     if partial:
         parameters["partial_rotary_factor"] = rope.partial_rotary_factor
     # repeated at the top level, where transformers 4 and other readers look
-    return {"rope_parameters": {"rope_type": "default", **parameters}, **parameters}
+    return {
+        "rope_parameters": {
+            "rope_type": "default",
+            **_long_rope_config(rope, context),
+            **parameters,
+        },
+        **parameters,
+    }
+
+
+def _long_rope_config(rope: Rope, context: int | None) -> dict[str, Any]:
+    long_rope = rope.long_rope
+    if long_rope is None or context is None:
+        return {}
+    parameters: dict[str, Any] = {
+        "rope_type": "longrope",
+        "short_factor": list(long_rope.short_factor),
+        "long_factor": list(long_rope.long_factor),
+        "original_max_position_embeddings": long_rope.original_max_position_embeddings,
+        "factor": context / long_rope.original_max_position_embeddings,
+    }
+    if long_rope.long_attention_factor is not None:
+        parameters["attention_factor"] = long_rope.long_attention_factor
+    return parameters
 
 
 def llama_config(architecture: Architecture) -> dict[str, Any]:
     """`config.json` of LlamaForCausalLM."""
     mixer = architecture.layers[0].mixer
     return {
-        **_shape_config(architecture),
+        **shape_config(architecture),
         "head_dim": mixer.head_dim,
         "hidden_act": "silu",
         "rms_norm_eps": architecture.final_norm.eps,
         "attention_bias": has_bias(mixer),
         "mlp_bias": architecture.layers[0].feed_forward.bias,
-        **_rope_config(mixer.rope),
+        **rope_config(mixer.rope),
     }
 
 
@@ -58,57 +92,62 @@ def qwen3_config(architecture: Architecture) -> dict[str, Any]:
 def phi_config(architecture: Architecture) -> dict[str, Any]:
     """`config.json` of PhiForCausalLM."""
     return {
-        **_shape_config(architecture),
+        **shape_config(architecture),
         "hidden_act": "gelu_new",
         "layer_norm_eps": architecture.final_norm.eps,
         "qk_layernorm": False,
         "attention_dropout": 0.0,
         "embd_pdrop": 0.0,
         "resid_pdrop": 0.0,
-        **_rope_config(architecture.layers[0].mixer.rope, partial=True),
+        **rope_config(architecture.layers[0].mixer.rope, partial=True),
     }
 
 
 def phi3_config(architecture: Architecture) -> dict[str, Any]:
     """`config.json` of Phi3ForCausalLM."""
     return {
-        **_shape_config(architecture),
+        **shape_config(architecture),
         "hidden_act": "silu",
         "rms_norm_eps": architecture.final_norm.eps,
-        "original_max_position_embeddings": architecture.max_position_embeddings,
+        "original_max_position_embeddings": original_context(architecture)
+        or architecture.max_position_embeddings,
         "sliding_window": None,
         "pad_token_id": None,
-        **_rope_config(architecture.layers[0].mixer.rope, partial=True),
+        **rope_config(
+            architecture.layers[0].mixer.rope,
+            partial=True,
+            context=architecture.max_position_embeddings,
+        ),
     }
 
 
 def granite_swa_config(architecture: Architecture) -> dict[str, Any]:
-    """`config.json` of GraniteSWAForCausalLM, its multipliers neutral."""
+    """`config.json` of GraniteSWAForCausalLM."""
     mixers = [layer.mixer for layer in architecture.layers]
     rope = next((m.rope for m in mixers if m.rope), None)
     return {
-        **_shape_config(architecture),
+        **shape_config(architecture),
         "hidden_act": "silu",
         "rms_norm_eps": architecture.final_norm.eps,
         "attention_bias": has_bias(mixers[0]),
         "mlp_bias": architecture.layers[0].feed_forward.bias,
-        "attention_multiplier": 1.0 / math.sqrt(mixers[0].head_dim),
-        "embedding_multiplier": 1.0,
-        "residual_multiplier": 1.0,
-        "logits_scaling": 1.0,
-        "sliding_window": _window(architecture),
+        "attention_multiplier": mixers[0].softmax_scale,
+        "embedding_multiplier": architecture.embedding_multiplier,
+        "residual_multiplier": architecture.residual_multiplier,
+        "logits_scaling": architecture.logits_scaling,
+        "sliding_window": window_or_context(architecture),
         "layer_types": [
             "sliding_attention" if window_of(architecture, m) else "full_attention" for m in mixers
         ],
         "layer_rope_theta": [m.rope.theta if m.rope else 0 for m in mixers],
-        **_rope_config(rope),
+        **rope_config(rope),
     }
 
 
 def starcoder2_config(architecture: Architecture) -> dict[str, Any]:
     """`config.json` of Starcoder2ForCausalLM."""
     return {
-        **_shape_config(architecture),
+        **shape_config(architecture),
         "hidden_act": "gelu_pytorch_tanh",
         "norm_epsilon": architecture.final_norm.eps,
         "norm_type": "layer_norm",
@@ -118,20 +157,21 @@ def starcoder2_config(architecture: Architecture) -> dict[str, Any]:
         "attention_dropout": 0.0,
         "embedding_dropout": 0.0,
         "residual_dropout": 0.0,
-        **_rope_config(architecture.layers[0].mixer.rope),
+        **rope_config(architecture.layers[0].mixer.rope),
     }
 
 
-def _window(architecture: Architecture) -> int:
+def window_or_context(architecture: Architecture) -> int:
     """The window of the layers that have one; the context where none has."""
     windows = (window_of(architecture, layer.mixer) for layer in architecture.layers)
     return next((w for w in windows if w), architecture.max_position_embeddings)
 
 
 def gguf_keys(architecture: Architecture) -> dict[str, Value]:
-    """Keys that every architecture of llama.cpp reads."""
-    mixer = architecture.layers[0].mixer
-    rope = next((layer.mixer.rope for layer in architecture.layers if layer.mixer.rope), Rope())
+    """Keys that every architecture of llama.cpp reads; arrays where layers differ."""
+    layers = architecture.layers
+    mixer = layers[0].mixer
+    rope = next((layer.mixer.rope for layer in layers if layer.mixer.rope), Rope())
     norm = architecture.final_norm
     epsilon = "layer_norm_rms_epsilon" if norm.type == "rms" else "layer_norm_epsilon"
     return {
@@ -139,9 +179,11 @@ def gguf_keys(architecture: Architecture) -> dict[str, Value]:
         "context_length": architecture.max_position_embeddings,
         "embedding_length": architecture.hidden_size,
         "block_count": architecture.num_hidden_layers,
-        "feed_forward_length": architecture.layers[0].feed_forward.intermediate_size,
-        "attention.head_count": mixer.num_attention_heads,
-        "attention.head_count_kv": mixer.num_key_value_heads,
+        "feed_forward_length": _one_or_all([feed_forward_size(layer) for layer in layers]),
+        "attention.head_count": _one_or_all([layer.mixer.num_attention_heads for layer in layers]),
+        "attention.head_count_kv": _one_or_all(
+            [layer.mixer.num_key_value_heads for layer in layers]
+        ),
         "attention.key_length": mixer.head_dim,
         "attention.value_length": mixer.head_dim,
         f"attention.{epsilon}": norm.eps,
@@ -150,20 +192,37 @@ def gguf_keys(architecture: Architecture) -> dict[str, Value]:
     }
 
 
+def _one_or_all(values: Sequence[int]) -> int | tuple[int, ...]:
+    return values[0] if len(set(values)) == 1 else tuple(values)
+
+
 def phi3_keys(architecture: Architecture) -> dict[str, Value]:
-    """Those of `phi3`."""
+    """Those of `phi3`. LongRoPE's factors are tensors."""
     context = architecture.max_position_embeddings
-    return {**gguf_keys(architecture), "rope.scaling.original_context_length": context}
+    rope = architecture.layers[0].mixer.rope
+    keys = gguf_keys(architecture)
+    if rope.long_rope is None:
+        return {**keys, "rope.scaling.original_context_length": context}
+    return {
+        **keys,
+        "rope.scaling.original_context_length": rope.long_rope.original_max_position_embeddings,
+        "rope.scaling.attn_factor": rope.long_rope.attention_factor(context, context),
+    }
 
 
 def granite_swa_keys(architecture: Architecture) -> dict[str, Value]:
-    """Those of `granite_swa`."""
+    """Those of `granite_swa`. Logits are divided by `logit_scale`, the others multiply."""
     mixers = [layer.mixer for layer in architecture.layers]
+    optional = {
+        "embedding_scale": architecture.embedding_multiplier,
+        "residual_scale": architecture.residual_multiplier,
+    }
     return {
         **gguf_keys(architecture),
-        "attention.scale": 1.0 / math.sqrt(mixers[0].head_dim),
-        "logit_scale": 1.0,
-        "attention.sliding_window": _window(architecture),
+        **{key: value for key, value in optional.items() if value != 1.0},
+        "logit_scale": architecture.logits_scaling,
+        "attention.scale": mixers[0].softmax_scale,
+        "attention.sliding_window": window_or_context(architecture),
         "attention.sliding_window_pattern": tuple(
             window_of(architecture, m) is not None for m in mixers
         ),

@@ -1,10 +1,17 @@
 """Why an architecture does not fit a carrier, one sentence per reason."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from archsmith.architecture.feed_forwards.gated_mlp import GatedMlp
 from archsmith.architecture.mixers.attention import Attention
 from archsmith.architecture.tree import Architecture, Layer
+from archsmith.export.carriers import Refusals
+
+# llama.cpp rounds a context up to a multiple of this many tokens
+CONTEXT_STEP = 256
+_FEED_FORWARDS = {"gated_mlp", "mlp", "mixture_of_experts"}
+
+AttentionRules = Callable[[Architecture, Sequence[Attention]], list[str]]
 
 
 def window_of(architecture: Architecture, mixer: Attention) -> int | None:
@@ -15,9 +22,10 @@ def window_of(architecture: Architecture, mixer: Attention) -> int | None:
     return window
 
 
-def _blocks(kinds: Sequence[Layer]) -> list[str]:
+def unknown_blocks(kinds: Sequence[Layer]) -> list[str]:
+    """Blocks that no carrier knows."""
     types = {layer.mixer.type for layer in kinds} - {"attention"}
-    types |= {layer.feed_forward.type for layer in kinds} - {"gated_mlp", "mlp"}
+    types |= {layer.feed_forward.type for layer in kinds} - _FEED_FORWARDS
     return [f"the block '{name}' has no carrier" for name in sorted(types)]
 
 
@@ -25,62 +33,86 @@ def refusals(
     *,
     norm: str,
     residual: str,
-    feed_forward: type,
-    activation: str,
-    attention: Callable[[Architecture, Sequence[Attention]], list[str]],
+    feed_forward: str,
+    attention: AttentionRules,
+    activation: str = "silu",
     varying: tuple[str, ...] = (),
+    varying_block: tuple[str, ...] = (),
     windows: bool = False,
     biases: str = "",
-    head_bias: bool = False,
+    head_bias: bool | None = False,
     tied: bool | None = None,
     carries: frozenset[str] = frozenset(),
-) -> Callable[[Architecture, Sequence[Layer]], list[str]]:
+    block: Callable[[Any], list[str]] | None = None,
+) -> Refusals:
     """A function of the reasons against a carrier with these properties.
 
-    `varying`: fields of attention that may differ between layers. `biases`: "all", "none" or "".
-    `carries`: those of the uncommon fields (`_uncommon`) that the carrier has a place for.
+    `varying`, `varying_block`: fields of the attention and of the feed-forward that may differ
+    between layers. `biases`: "all", "none" or "". `head_bias`, `tied`: None for either. `carries`:
+    those of the uncommon fields (`_uncommon`) that the carrier has a place for. `block`: reasons
+    against a feed-forward of the right type.
     """
 
     def reasons(architecture: Architecture, kinds: Sequence[Layer]) -> list[str]:
-        found = _blocks(kinds)
+        found = unknown_blocks(kinds)
         if found:
             return found
         layer = kinds[0]
-        if not _uniform(kinds, varying):
-            found.append("per-layer widths have no uniform carrier; give every layer the same")
-        if layer.norm.type != norm:
-            found.append(f"norm must be '{norm}', got '{layer.norm.type}'")
-        if architecture.final_norm != layer.norm:
-            found.append("final_norm must equal the layers' norm: the files hold one type and eps")
-        if layer.residual != residual:
-            found.append(f"residual must be '{residual}', got '{layer.residual}'")
-        block = layer.feed_forward
-        if not isinstance(block, feed_forward):
-            wanted = "gated_mlp" if feed_forward is GatedMlp else "mlp"
-            found.append(f"feed_forward must be '{wanted}', got '{block.type}'")
-        if block.activation != activation:
-            found.append(f"activation must be '{activation}', got '{block.activation}'")
-        mixer = layer.mixer
-        given = {
-            "qkv_bias": mixer.qkv_bias,
-            "output_bias": mixer.output_bias,
-            "feed_forward.bias": block.bias,
-        }
+        if not _uniform(kinds, varying, varying_block):
+            what = " but " + ", ".join([*varying, *varying_block]) if varying else ""
+            found.append(f"layers must be alike in everything{what}")
+        found += wrong_frame(architecture, layer, norm=norm, residual=residual)
+        if layer.feed_forward.type != feed_forward:
+            found.append(f"feed_forward must be '{feed_forward}', got '{layer.feed_forward.type}'")
+        elif block is not None:
+            found += block(layer.feed_forward)
+        if layer.feed_forward.activation != activation:
+            found.append(
+                f"activation must be '{activation}', got '{layer.feed_forward.activation}'"
+            )
         if biases:
-            wrong = [name for name, value in given.items() if value != (biases == "all")]
-            found += [f"{name} must be {str(biases == 'all').lower()}" for name in wrong]
-        if architecture.lm_head_bias != head_bias:
+            found += wrong_biases(layer, biases == "all")
+        if head_bias is not None and architecture.lm_head_bias != head_bias:
             found.append(f"lm_head_bias must be {str(head_bias).lower()}")
         if tied is not None and architecture.tie_word_embeddings != tied:
             found.append(f"tie_word_embeddings must be {str(tied).lower()}")
         if not windows and any(window_of(architecture, kind.mixer) for kind in kinds):
             found.append("sliding_window is not carried")
-        found += [
-            f"{name} is not carried" for name in sorted(_uncommon(architecture, kinds) - carries)
-        ]
+        found += not_carried(architecture, kinds, carries)
         return found + attention(architecture, [kind.mixer for kind in kinds])
 
     return reasons
+
+
+def wrong_frame(architecture: Architecture, layer: Layer, *, norm: str, residual: str) -> list[str]:
+    """Reasons against norms and residual."""
+    found = []
+    if layer.norm.type != norm:
+        found.append(f"norm must be '{norm}', got '{layer.norm.type}'")
+    if architecture.final_norm != layer.norm:
+        found.append("final_norm must equal the layers' norm: the files hold one type and eps")
+    if layer.residual != residual:
+        found.append(f"residual must be '{residual}', got '{layer.residual}'")
+    return found
+
+
+def wrong_biases(layer: Layer, wanted: bool) -> list[str]:  # noqa: FBT001 - the value of a bias
+    """Biases of a layer that are not as wanted; experts have none."""
+    given = {
+        "qkv_bias": layer.mixer.qkv_bias,
+        "output_bias": layer.mixer.output_bias,
+        "feed_forward.bias": getattr(layer.feed_forward, "bias", wanted),
+    }
+    return [
+        f"{name} must be {str(wanted).lower()}" for name, value in given.items() if value != wanted
+    ]
+
+
+def not_carried(
+    architecture: Architecture, kinds: Sequence[Layer], carries: frozenset[str]
+) -> list[str]:
+    """Uncommon fields in use for which a carrier has no place."""
+    return [f"{name} is not carried" for name in sorted(_uncommon(architecture, kinds) - carries)]
 
 
 def _uncommon(architecture: Architecture, kinds: Sequence[Layer]) -> set[str]:
@@ -100,20 +132,24 @@ def _uncommon(architecture: Architecture, kinds: Sequence[Layer]) -> set[str]:
     return found
 
 
-def _uniform(kinds: Sequence[Layer], varying: tuple[str, ...]) -> bool:
-    """Whether layers differ in nothing but the `varying` fields of their mixer."""
+def _uniform(kinds: Sequence[Layer], varying: tuple[str, ...], block: tuple[str, ...]) -> bool:
+    """Whether layers differ in nothing but the given fields of their mixer and feed-forward."""
     if len(kinds) == 1:
         return True
-    drop = dict.fromkeys(varying)
+    if not varying or len({layer.feed_forward.type for layer in kinds}) > 1:
+        return False
 
     def plain(layer: Layer) -> Layer:
-        return layer.model_copy(update={"mixer": layer.mixer.model_copy(update=drop)})
+        mixer = layer.mixer.model_copy(update=dict.fromkeys(varying))
+        feed_forward = layer.feed_forward.model_copy(update=dict.fromkeys(block))
+        return layer.model_copy(update={"mixer": mixer, "feed_forward": feed_forward})
 
     first = plain(kinds[0])
-    return bool(varying) and all(plain(kind) == first for kind in kinds[1:])
+    return all(plain(kind) == first for kind in kinds[1:])
 
 
-def _heads_divide(architecture: Architecture, mixer: Attention) -> list[str]:
+def heads_divide(architecture: Architecture, mixer: Attention) -> list[str]:
+    """Transformers' LlamaConfig wants it even where head_dim is given."""
     if architecture.hidden_size % mixer.num_attention_heads:
         return [
             f"num_attention_heads must divide hidden_size, got {mixer.num_attention_heads} "
@@ -122,7 +158,8 @@ def _heads_divide(architecture: Architecture, mixer: Attention) -> list[str]:
     return []
 
 
-def _head_dim_follows(architecture: Architecture, mixer: Attention) -> list[str]:
+def head_dim_follows(architecture: Architecture, mixer: Attention) -> list[str]:
+    """For classes that derive it."""
     if mixer.query_size != architecture.hidden_size:
         return [
             "head_dim must be hidden_size / num_attention_heads, got "
@@ -131,7 +168,8 @@ def _head_dim_follows(architecture: Architecture, mixer: Attention) -> list[str]
     return []
 
 
-def _full_rope(mixer: Attention) -> list[str]:
+def full_rope(mixer: Attention) -> list[str]:
+    """Every feature of a head is rotated."""
     if mixer.rope is None:
         return ["rope is required"]
     if mixer.rope.rotary_dim(mixer.head_dim) != mixer.head_dim:
@@ -139,7 +177,8 @@ def _full_rope(mixer: Attention) -> list[str]:
     return []
 
 
-def _partial_rope(mixer: Attention) -> list[str]:
+def partial_rope(mixer: Attention) -> list[str]:
+    """Some features are; transformers and llama.cpp truncate an odd number differently."""
     if mixer.rope is None:
         return ["rope is required"]
     exact = int(mixer.head_dim * mixer.rope.partial_rotary_factor)
@@ -151,7 +190,8 @@ def _partial_rope(mixer: Attention) -> list[str]:
     return []
 
 
-def _qk_norm(mixer: Attention, *, wanted: bool) -> list[str]:
+def qk_norm(mixer: Attention, *, wanted: bool) -> list[str]:
+    """Whether queries and keys are normalized as wanted."""
     return [] if mixer.qk_norm == wanted else [f"qk_norm must be {str(wanted).lower()}"]
 
 
@@ -159,53 +199,90 @@ def of_llama(architecture: Architecture, mixers: Sequence[Attention]) -> list[st
     """Llama's attention."""
     mixer = mixers[0]
     return [
-        *_qk_norm(mixer, wanted=False),
-        *_full_rope(mixer),
-        *_heads_divide(architecture, mixer),
+        *qk_norm(mixer, wanted=False),
+        *full_rope(mixer),
+        *heads_divide(architecture, mixer),
     ]
 
 
 def of_qwen3(architecture: Architecture, mixers: Sequence[Attention]) -> list[str]:
     """Qwen3's: heads are normalized and need not divide the width."""
     mixer = mixers[0]
-    found = [*_qk_norm(mixer, wanted=True), *_full_rope(mixer)]
+    found = [*qk_norm(mixer, wanted=True), *full_rope(mixer)]
     if mixer.output_bias:
         found.append("output_bias must be false")
-    if architecture.layers[0].feed_forward.bias:
+    if getattr(architecture.layers[0].feed_forward, "bias", False):
         found.append("feed_forward.bias must be false")
     return found
 
 
 def of_phi(architecture: Architecture, mixers: Sequence[Attention]) -> list[str]:
-    """Phi's and Phi-3's: a part of each head is rotated."""
+    """Phi's: a part of each head is rotated."""
     mixer = mixers[0]
     return [
-        *_qk_norm(mixer, wanted=False),
-        *_partial_rope(mixer),
-        *_head_dim_follows(architecture, mixer),
+        *qk_norm(mixer, wanted=False),
+        *partial_rope(mixer),
+        *head_dim_follows(architecture, mixer),
     ]
+
+
+def of_phi3(architecture: Architecture, mixers: Sequence[Attention]) -> list[str]:
+    """Phi-3's: as Phi's, with one attention factor for both ranges of LongRoPE."""
+    found = of_phi(architecture, mixers)
+    rope = mixers[0].rope
+    if rope is not None and rope.long_rope is not None:
+        short, long = rope.long_rope.short_attention_factor, rope.long_rope.long_attention_factor
+        if short != long:
+            found.append(
+                "long_rope's short_attention_factor and long_attention_factor must be equal, "
+                f"got {short} and {long}"
+            )
+    return found
+
+
+def long_rope_in_llamacpp(architecture: Architecture, kinds: Sequence[Layer]) -> list[str]:
+    """llama.cpp rotates by the long factors where its context, rounded up, is past the switch."""
+    original = original_context(architecture)
+    if original is not None and original < CONTEXT_STEP:
+        return [
+            f"long_rope.original_max_position_embeddings must be at least {CONTEXT_STEP}, got "
+            f"{original}: llama.cpp's contexts are no shorter, so it would never use short_factor"
+        ]
+    return []
+
+
+def original_context(architecture: Architecture) -> int | None:
+    """Tokens before LongRoPE's switch; None without LongRoPE."""
+    for layer in architecture.layers:
+        rope = layer.mixer.rope
+        if rope is not None and rope.long_rope is not None:
+            return rope.long_rope.original_max_position_embeddings
+    return None
 
 
 def of_starcoder2(architecture: Architecture, mixers: Sequence[Attention]) -> list[str]:
     """StarCoder2's."""
     mixer = mixers[0]
     return [
-        *_qk_norm(mixer, wanted=False),
-        *_full_rope(mixer),
-        *_head_dim_follows(architecture, mixer),
+        *qk_norm(mixer, wanted=False),
+        *full_rope(mixer),
+        *head_dim_follows(architecture, mixer),
     ]
 
 
 def of_granite_swa(architecture: Architecture, mixers: Sequence[Attention]) -> list[str]:
     """Granite-SWA's: layers may differ in window and in whether they rotate."""
     mixer = mixers[0]
-    found = [*_qk_norm(mixer, wanted=False), *_head_dim_follows(architecture, mixer)]
+    found = [*qk_norm(mixer, wanted=False), *head_dim_follows(architecture, mixer)]
     ropes = {m.rope for m in mixers if m.rope is not None}
     if len(ropes) > 1:
         found.append("layers that have rope must have the same")
     if any(r.rotary_dim(mixer.head_dim) != mixer.head_dim for r in ropes):
         found.append("partial_rotary_factor must be 1")
+    return found + one_window(architecture, mixers)
+
+
+def one_window(architecture: Architecture, mixers: Sequence[Attention]) -> list[str]:
+    """The files hold one window for all layers that have one."""
     windows = {window_of(architecture, m) for m in mixers} - {None}
-    if len(windows) > 1:
-        found.append("layers that have a sliding_window must have the same")
-    return found
+    return ["layers that have a sliding_window must have the same"] if len(windows) > 1 else []

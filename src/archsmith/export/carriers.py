@@ -1,8 +1,9 @@
 """Which stock transformers class and which GGUF architecture hold a point exactly: its carrier.
 
 A carrier computes in both runtimes what the canonical weights compute; its exact forms (tensors,
-`config.json`, GGUF keys) are data here and code nowhere else. A point without a carrier is refused
-with reasons before anything is trained. The traps the refusals name were found by comparing logits.
+`config.json`, GGUF keys) are data here and code nowhere else. A row of the table holds one form for
+each target, or the reason why a target has none. A point without a carrier is refused with reasons
+before anything is trained. The traps the refusals name were found by comparing logits.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +16,52 @@ from archsmith.export.tensors import TensorPlan
 
 # int is written as uint32, float as float32, a tuple as an array
 Value = bool | int | float | str | tuple[bool, ...] | tuple[int, ...]
+# an architecture and the kinds of its layers -> why they do not fit; empty if they do
+Refusals = Callable[[Architecture, Sequence[Layer]], list[str]]
 TARGETS = ("huggingface", "gguf")
+
+
+def _none(*_: object) -> list[Any]:
+    return []
+
+
+class HuggingFaceForm(NamedTuple):
+    """How a stock transformers class holds a point.
+
+    Attributes:
+        transformers_class, model_type: the class and its `model_type`.
+        config: the architecture's own entries of `config.json`.
+        layer: tensors of one layer, names without the layer's prefix.
+        final_norm: the name of the last norm.
+        refusals: what this class alone cannot hold.
+        longest_text: tokens up to which the class computes the point; all of them if None.
+    """
+
+    transformers_class: str
+    model_type: str
+    config: Callable[[Architecture], dict[str, Any]]
+    layer: Callable[[Layer, Architecture], list[TensorPlan]]
+    final_norm: str = "model.norm"
+    refusals: Refusals = _none
+    longest_text: Callable[[Architecture], int] | None = None
+
+
+class GgufForm(NamedTuple):
+    """How an architecture of llama.cpp holds a point.
+
+    Attributes:
+        architecture: `general.architecture` in the file.
+        keys: keys without the architecture's prefix.
+        layer: tensors of one layer of a network of this width, names without the layer's prefix.
+        constants: tensors outside the layers that hold no weights.
+        refusals: what this architecture alone cannot hold.
+    """
+
+    architecture: str
+    keys: Callable[[Architecture], dict[str, Value]]
+    layer: Callable[[Layer, int], list[TensorPlan]]
+    constants: Callable[[Architecture], list[TensorPlan]] = _none
+    refusals: Refusals = _none
 
 
 class Carrier(NamedTuple):
@@ -23,35 +69,69 @@ class Carrier(NamedTuple):
 
     Attributes:
         name: how messages call it.
-        transformers_class, model_type: the stock class and its `model_type`.
-        gguf_architecture: `general.architecture` in the file.
-        refusals: why an architecture with these kinds of layers does not fit; empty if it does.
-        config: the architecture's own entries of `config.json`.
-        keys: GGUF keys without the architecture's prefix.
-        huggingface_layer, gguf_layer: tensors of one layer, names without the layer's prefix.
-        final_norm: the name of the last norm in transformers.
+        refusals: why an architecture fits neither form.
+        huggingface, gguf: the forms; None where a target has none.
+        absent: why the form that is None does not exist.
+        limits: what holds for some uses only, to be told to whoever uses the files.
     """
 
     name: str
-    transformers_class: str
-    model_type: str
-    gguf_architecture: str
-    refusals: Callable[[Architecture, Sequence[Layer]], list[str]]
-    config: Callable[[Architecture], dict[str, Any]]
-    keys: Callable[[Architecture], dict[str, Value]]
-    huggingface_layer: Callable[[Layer, int], list[TensorPlan]]
-    gguf_layer: Callable[[Layer, int], list[TensorPlan]]
-    final_norm: str = "model.norm"
+    refusals: Refusals
+    huggingface: HuggingFaceForm | None
+    gguf: GgufForm | None
+    absent: str = ""
+    limits: Callable[[Architecture], list[str]] = _none
+
+    def reasons(self, architecture: Architecture, kinds: Sequence[Layer], target: str) -> list[str]:
+        """Why the row does not hold `architecture` in a target's form; empty if it does."""
+        form = self.huggingface if target == "huggingface" else self.gguf
+        found = self.refusals(architecture, kinds)
+        if form is None:
+            return [*found, self.absent]
+        # a form's own rules assume what the common ones ask for
+        return found or form.refusals(architecture, kinds)
 
 
-def find_carrier(architecture: Architecture) -> Carrier | None:
-    """The first carrier that holds `architecture`, or None."""
-    return fitting_carrier(architecture, kinds_of_layers(architecture)[0])
+def find_carrier(architecture: Architecture, targets: Iterable[str] = TARGETS) -> Carrier | None:
+    """The first carrier that holds `architecture` in every target, or None.
+
+    Where no single row does, the first row of each target together do: every form is exact by
+    itself. Forms that were not asked for may be missing.
+    """
+    return fitting_carrier(architecture, kinds_of_layers(architecture)[0], targets)
 
 
-def fitting_carrier(architecture: Architecture, kinds: Sequence[Layer]) -> Carrier | None:
+def fitting_carrier(
+    architecture: Architecture, kinds: Sequence[Layer], targets: Iterable[str] = TARGETS
+) -> Carrier | None:
     """`find_carrier` where the kinds of layers are known already."""
-    return next((c for c in _table().values() if not c.refusals(architecture, kinds)), None)
+    wanted = _known(targets)
+    rows: dict[str, list[Carrier]] = {target: [] for target in wanted}
+    for row in _table().values():
+        fits = [target for target in wanted if not row.reasons(architecture, kinds, target)]
+        if len(fits) == len(wanted):
+            return row
+        for target in fits:
+            rows[target].append(row)
+    if not all(rows.values()):
+        return None
+    return _joined({target: found[0] for target, found in rows.items()})
+
+
+def _joined(rows: Mapping[str, Carrier]) -> Carrier:
+    """One carrier of the forms of several rows, one row per target."""
+
+    def limits(architecture: Architecture) -> list[str]:
+        said = [limit for row in rows.values() for limit in row.limits(architecture)]
+        return list(dict.fromkeys(said))
+
+    return Carrier(
+        name=" and ".join(dict.fromkeys(row.name for row in rows.values())),
+        refusals=_none,
+        huggingface=rows["huggingface"].huggingface if "huggingface" in rows else None,
+        gguf=rows["gguf"].gguf if "gguf" in rows else None,
+        limits=limits,
+    )
 
 
 def kinds_of_layers(architecture: Architecture) -> tuple[list[Layer], list[int]]:
@@ -69,25 +149,54 @@ def kinds_of_layers(architecture: Architecture) -> tuple[list[Layer], list[int]]
     return kinds, indices
 
 
-def carrier_of(architecture: Architecture) -> Carrier:
+def carrier_of(architecture: Architecture, targets: Iterable[str] = TARGETS) -> Carrier:
     """The carrier of `architecture`. Raises ExportError with the reasons if there is none."""
-    found = find_carrier(architecture)
+    wanted = _known(targets)
+    found = find_carrier(architecture, wanted)
     if found is None:
-        reasons = "; ".join(unsupported(architecture))
+        reasons = "; ".join(unsupported(architecture, wanted))
         raise ExportError(f"no stock model class holds {architecture.summary()} exactly: {reasons}")
     return found
 
 
-def unsupported(architecture: Architecture, targets: Iterable[str] = TARGETS) -> list[str]:
-    """Why no carrier holds `architecture`, in terms of the nearest ones; empty if one does.
+def huggingface_form(architecture: Architecture) -> HuggingFaceForm:
+    """The transformers form of `architecture`. Raises ExportError if there is none."""
+    form = carrier_of(architecture, ("huggingface",)).huggingface
+    assert form is not None, "a carrier of a target has its form"
+    return form
 
-    Every carrier of the table serves both targets, `huggingface` and `gguf`.
+
+def gguf_form(architecture: Architecture, kinds: Sequence[Layer] | None = None) -> GgufForm:
+    """The GGUF form of `architecture`. Raises ExportError if there is none.
+
+    Args:
+        kinds: the kinds of its layers, where they are known already.
     """
-    for target in targets:
-        if target not in TARGETS:
-            raise ConfigError(f"unknown export target '{target}'; {did_you_mean(target, TARGETS)}")
+    known = kinds_of_layers(architecture)[0] if kinds is None else kinds
+    carrier = fitting_carrier(architecture, known, ("gguf",)) or carrier_of(architecture, ("gguf",))
+    assert carrier.gguf is not None, "a carrier of a target has its form"
+    return carrier.gguf
+
+
+def unsupported(architecture: Architecture, targets: Iterable[str] = TARGETS) -> list[str]:
+    """Why some of the targets cannot hold `architecture`, in terms of the nearest carriers.
+
+    Empty if all can. A reason that does not stand against every target asked for names its target.
+    """
+    wanted = _known(targets)
     kinds = kinds_of_layers(architecture)[0]
-    refusals = [(c.name, c.refusals(architecture, kinds)) for c in _table().values()]
+    against: dict[str, list[str]] = {}
+    for target in wanted:
+        for reason in _nearest_reasons(architecture, kinds, target):
+            against.setdefault(reason, []).append(target)
+    return [
+        reason if len(found) == len(wanted) else f"{' and '.join(found)}: {reason}"
+        for reason, found in against.items()
+    ]
+
+
+def _nearest_reasons(architecture: Architecture, kinds: Sequence[Layer], target: str) -> list[str]:
+    refusals = [(row.name, row.reasons(architecture, kinds, target)) for row in _table().values()]
     fewest = min(len(reasons) for _, reasons in refusals)
     said: dict[str, str] = {}
     for name, reasons in refusals:
@@ -97,45 +206,51 @@ def unsupported(architecture: Architecture, targets: Iterable[str] = TARGETS) ->
     return list(said.values())
 
 
+def _known(targets: Iterable[str]) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys(targets))
+    for target in found:
+        if target not in TARGETS:
+            raise ConfigError(f"unknown export target '{target}'; {did_you_mean(target, TARGETS)}")
+    return found
+
+
 def gguf_plan(architecture: Architecture) -> list[TensorPlan]:
     """Every tensor of the GGUF file, in file order. Raises ExportError without a carrier."""
-    carrier = carrier_of(architecture)
+    form = gguf_form(architecture)
     plans = [_embedding(architecture, "token_embd.weight")]
     for index, layer in enumerate(architecture.layers):
         plans += [
             plan.placed(f"blk.{index}.", f"model.layers.{index}.")
-            for plan in layer_plan(carrier.name, "gguf", layer, architecture.hidden_size)
+            for plan in gguf_layer_plan(form, layer, architecture.hidden_size)
         ]
-    return plans + _tail(architecture, "output_norm", "output")
+    return plans + _gguf_tail(architecture, form)
 
 
 def huggingface_plan(architecture: Architecture) -> list[TensorPlan]:
     """Every tensor of the transformers folder. Raises ExportError without a carrier."""
-    carrier = carrier_of(architecture)
+    form = huggingface_form(architecture)
     plans = [_embedding(architecture, "model.embed_tokens.weight")]
-    for index, layer in enumerate(architecture.layers):
+    kinds, indices = kinds_of_layers(architecture)
+    layers = [form.layer(kind, architecture) for kind in kinds]
+    for index, kind in enumerate(indices):
         prefix = f"model.layers.{index}."
-        plans += [
-            plan.placed(prefix, prefix)
-            for plan in layer_plan(carrier.name, "huggingface", layer, architecture.hidden_size)
-        ]
-    return plans + _tail(architecture, carrier.final_norm, "lm_head")
+        plans += [plan.placed(prefix, prefix) for plan in layers[kind]]
+    return plans + _tail(architecture, form.final_norm, "lm_head")
 
 
 @lru_cache(maxsize=4096)
-def layer_plan(carrier: str, target: str, layer: Layer, hidden_size: int) -> tuple[TensorPlan, ...]:
+def gguf_layer_plan(form: GgufForm, layer: Layer, hidden_size: int) -> tuple[TensorPlan, ...]:
     """Tensors of one layer of a file, in order, names and parts without the layer's prefix."""
-    found = _table()[carrier]
-    make = found.gguf_layer if target == "gguf" else found.huggingface_layer
-    return tuple(make(layer, hidden_size))
+    return tuple(form.layer(layer, hidden_size))
 
 
-def rest_plan(architecture: Architecture) -> list[TensorPlan]:
+def gguf_rest_plan(architecture: Architecture, form: GgufForm) -> list[TensorPlan]:
     """Tensors of the GGUF file outside the layers."""
-    return [
-        _embedding(architecture, "token_embd.weight"),
-        *_tail(architecture, "output_norm", "output"),
-    ]
+    return [_embedding(architecture, "token_embd.weight"), *_gguf_tail(architecture, form)]
+
+
+def _gguf_tail(architecture: Architecture, form: GgufForm) -> list[TensorPlan]:
+    return [*form.constants(architecture), *_tail(architecture, "output_norm", "output")]
 
 
 def _embedding(architecture: Architecture, name: str) -> TensorPlan:

@@ -7,6 +7,7 @@ all of them alike. Single thread by default; a wheel built for other instruction
 measures that wheel.
 """
 
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -78,7 +79,8 @@ def write_random(path: Path, architecture: Architecture, *, seed: int = 0) -> No
             return plan.assemble({})
         if len(plan.shape) == 1:
             return np.ones(plan.shape, dtype=np.float32)
-        rows, width = plan.shape
+        *stack, width = plan.shape
+        rows = math.prod(stack)
         few = rng.normal(0.0, 0.02, (min(rows, _DISTINCT_ROWS), width)).astype(np.float32)
         return np.resize(quantize(kind.ggml_type, few), (rows, kind.num_bytes // rows))
 

@@ -10,17 +10,16 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
-from archsmith.architecture.tree import Architecture
+from archsmith.architecture.tree import Architecture, Layer
 from archsmith.errors import ExportError
 from archsmith.export.carriers import (
-    Carrier,
+    GgufForm,
     Value,
-    carrier_of,
-    fitting_carrier,
+    gguf_form,
+    gguf_layer_plan,
     gguf_plan,
+    gguf_rest_plan,
     kinds_of_layers,
-    layer_plan,
-    rest_plan,
 )
 from archsmith.export.quantization import FILE_TYPES, GGML_TYPES, matrix_type, more_bits
 from archsmith.export.tensors import TensorPlan
@@ -46,7 +45,7 @@ class VocabularyLike(Protocol):
 
 
 class StoredTensor(NamedTuple):
-    """A tensor's GGML type and its shape as in numpy, [rows, row width] or [width]."""
+    """A tensor's GGML type and its shape as in numpy, [..., rows, row width] or [width]."""
 
     ggml_type: str
     shape: tuple[int, ...]
@@ -67,43 +66,63 @@ def gguf_num_bytes(architecture: Architecture, tokenizer_bytes: int) -> int:
         tokenizer_bytes: what the vocabulary's keys take, from `tokenizer_num_bytes`.
     """
     kinds, indices = kinds_of_layers(architecture)
-    carrier = fitting_carrier(architecture, kinds) or carrier_of(architecture)
-    quantization, tied = architecture.quantization, architecture.tie_word_embeddings
-    described, stored = _sizes(rest_plan(architecture), quantization, tied=tied)
-    plans = [layer_plan(carrier.name, "gguf", kind, architecture.hidden_size) for kind in kinds]
+    form = gguf_form(architecture, kinds)
+    mix = _mix(architecture, kinds)
+    described, stored = _sizes(gguf_rest_plan(architecture, form), mix)
+    plans = [gguf_layer_plan(form, kind, architecture.hidden_size) for kind in kinds]
     sizes: dict[tuple[int, bool], tuple[int, int]] = {}
     for layer, kind in enumerate(indices):
         more = more_bits(layer, len(indices))
         if (kind, more) not in sizes:
-            sizes[kind, more] = _sizes(plans[kind], quantization, tied=tied, more=more)
+            sizes[kind, more] = _sizes(plans[kind], mix, more=more)
         infos, data = sizes[kind, more]
         described += infos + len(plans[kind]) * len(f"blk.{layer}.")
         stored += data
     head = _HEADER_BYTES + RESERVED_BYTES + tokenizer_bytes + described
-    head += keys_num_bytes(_architecture_keys(architecture, carrier))
+    head += keys_num_bytes(_architecture_keys(architecture, form))
     return padded(head) + stored
 
 
-def _sizes(
-    plans: Iterable[TensorPlan], quantization: str, *, tied: bool, more: bool = False
-) -> tuple[int, int]:
+class _Mix(NamedTuple):
+    """What decides over the types of a file's tensors."""
+
+    quantization: str
+    tied: bool
+    num_experts: int
+
+
+def _mix(architecture: Architecture, kinds: Iterable[Layer]) -> _Mix:
+    return _Mix(
+        architecture.quantization,
+        tied=architecture.tie_word_embeddings,
+        num_experts=max(getattr(kind.feed_forward, "num_experts", 0) for kind in kinds),
+    )
+
+
+def _sizes(plans: Iterable[TensorPlan], mix: _Mix, *, more: bool = False) -> tuple[int, int]:
     """Bytes of the descriptions and of the padded data of some tensors."""
     described = stored = 0
     for plan in plans:
-        tensor = _stored(plan, quantization, tied=tied, more=more)
+        tensor = _stored(plan, mix, more=more)
         # name, number of dimensions, dimensions, type, offset
         described += 8 + len(plan.name) + 4 + 8 * len(plan.shape) + 4 + 8
         stored += padded(tensor.num_bytes)
     return described, stored
 
 
-def _stored(plan: TensorPlan, quantization: str, *, tied: bool, more: bool) -> StoredTensor:
+def _stored(plan: TensorPlan, mix: _Mix, *, more: bool) -> StoredTensor:
     if len(plan.shape) == 1:
         return StoredTensor("F32", plan.shape)
     role = plan.name.removesuffix(".weight").rpartition(".")[2]
-    return StoredTensor(
-        matrix_type(role, plan.shape[-1], quantization, tied=tied, more=more), plan.shape
+    kind = matrix_type(
+        role,
+        plan.shape[-1],
+        mix.quantization,
+        tied=mix.tied,
+        more=more,
+        num_experts=mix.num_experts,
     )
+    return StoredTensor(kind, plan.shape)
 
 
 def tensor_types(architecture: Architecture) -> dict[str, StoredTensor]:
@@ -116,24 +135,22 @@ def stored_tensor(architecture: Architecture, plan: TensorPlan) -> StoredTensor:
     more = False
     if plan.name.startswith("blk."):
         more = more_bits(int(plan.name.split(".")[1]), architecture.num_hidden_layers)
-    return _stored(
-        plan, architecture.quantization, tied=architecture.tie_word_embeddings, more=more
-    )
+    return _stored(plan, _mix(architecture, architecture.layers), more=more)
 
 
 def architecture_keys(architecture: Architecture) -> dict[str, Value]:
     """Key-value pairs that follow from the architecture alone."""
-    return _architecture_keys(architecture, carrier_of(architecture))
+    return _architecture_keys(architecture, gguf_form(architecture))
 
 
-def _architecture_keys(architecture: Architecture, carrier: Carrier) -> dict[str, Value]:
-    prefix = carrier.gguf_architecture
+def _architecture_keys(architecture: Architecture, form: GgufForm) -> dict[str, Value]:
+    prefix = form.architecture
     return {
         "general.architecture": prefix,
         "general.type": "model",
         "general.file_type": FILE_TYPES[architecture.quantization][1],
         "general.quantization_version": 2,
-        **{f"{prefix}.{key}": value for key, value in carrier.keys(architecture).items()},
+        **{f"{prefix}.{key}": value for key, value in form.keys(architecture).items()},
     }
 
 

@@ -163,9 +163,14 @@ class LlamaCpp:
             pieces.append(buffer.raw[:size])
         return pieces
 
-    def logits(self, tokens: Sequence[int]) -> np.ndarray:
-        """Logits after every token of a window that starts afresh, float32 [T, V]."""
-        return np.concatenate(list(self._run(tokens, first_wanted=0)))
+    def logits(self, tokens: Sequence[int], *, last: int | None = None) -> np.ndarray:
+        """Logits after every token of a window that starts afresh, float32 [T, V].
+
+        Args:
+            last: only those after so many tokens at the end.
+        """
+        first = 0 if last is None else len(tokens) - last
+        return np.concatenate(list(self._run(tokens, first_wanted=first)))
 
     def token_nats(self, tokens: Sequence[int], num_scored: int) -> np.ndarray:
         """-log p of the last `num_scored` tokens, each given all before it, float64 [num_scored].
@@ -316,11 +321,11 @@ def choose(
 
 
 def quantize(ggml_type: str, rows: np.ndarray) -> np.ndarray:
-    """Rows float32 [R, W] in a GGML type, as bytes uint8 [R, bytes per row].
+    """Rows float32 [..., W] in a GGML type, as bytes uint8 [R, bytes per row], R rows in all.
 
     llama.cpp's own `ggml_quantize_chunk` for blocks; F32, F16 and BF16 in numpy.
     """
-    rows = np.ascontiguousarray(rows, dtype=np.float32)
+    rows = np.ascontiguousarray(rows, dtype=np.float32).reshape(-1, rows.shape[-1])
     if ggml_type == "F32":
         return rows.view(np.uint8)
     if ggml_type == "F16":

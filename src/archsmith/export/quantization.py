@@ -1,9 +1,10 @@
 """Which GGML type each tensor of a file gets, and what its rows take; imports no torch, no gguf.
 
 The rules are those of llama.cpp's `llama-quantize` without an importance matrix (llama-quant.cpp
-of github.com/ggml-org/llama.cpp): vectors stay float32; `_M` mixes give more to values and down
-projections of the outer layers; the output head, or a tied embedding, gets Q6_K at least; a row
-that a type's blocks do not divide falls back to a type they do.
+of github.com/ggml-org/llama.cpp): vectors and routers stay float32; `_M` mixes give more to values
+and down projections of the outer layers, an expert's as a dense block's; the output head, or a tied
+embedding, gets Q6_K at least; with exactly eight experts keys and values are Q8_0, since the
+experts outweigh them; a row that a type's blocks do not divide falls back to a type they do.
 """
 
 from functools import cache
@@ -55,15 +56,24 @@ def more_bits(layer: int, num_layers: int) -> bool:
 
 @cache
 def matrix_type(
-    role: str, width: int, quantization: str, *, tied: bool = False, more: bool = False
+    role: str,
+    width: int,
+    quantization: str,
+    *,
+    tied: bool = False,
+    more: bool = False,
+    num_experts: int = 0,
 ) -> str:
-    """The GGML type of a matrix with rows of `width` values.
+    """The GGML type of a matrix, or of a stack of them, with rows of `width` values.
 
     Args:
         role: the GGUF name without layer and `.weight`: token_embd, output, attn_q, ffn_down, …
         tied: whether the embedding table is the output head too.
         more: `more_bits` of the matrix's layer.
+        num_experts: of the network; 0 without experts.
     """
+    if role == "ffn_gate_inp":  # the router: small, and a wrong choice costs a whole expert
+        return "F32"
     base = FILE_TYPES[quantization][0]
     if base in ("F32", "F16"):
         return base
@@ -73,7 +83,11 @@ def matrix_type(
             wanted = "Q8_0"
         elif base != "Q8_0":
             wanted = "Q6_K"
-    elif role in ("attn_v", "ffn_down"):
+    elif num_experts == 8 and role in ("attn_k", "attn_v"):
+        wanted = "Q8_0"
+    elif num_experts == 8 and role == "attn_output":
+        wanted = "Q5_K" if quantization == "Q4_K_M" else base
+    elif role in ("attn_v", "ffn_down", "ffn_down_exps", "ffn_down_shexp"):
         if quantization in ("Q4_K_M", "Q5_K_M") and more:
             wanted = "Q6_K"
     elif role == "attn_qkv":

@@ -127,9 +127,9 @@ class IsolatedLlamaCpp:
         """See `LlamaCpp.token_pieces`."""
         return [bytes.fromhex(piece) for piece in self._call("token_pieces")]
 
-    def logits(self, tokens: Sequence[int]) -> np.ndarray:
+    def logits(self, tokens: Sequence[int], *, last: int | None = None) -> np.ndarray:
         """See `LlamaCpp.logits`."""
-        return cast(np.ndarray, self._call("logits", tokens=_plain(tokens)))
+        return cast(np.ndarray, self._call("logits", tokens=_plain(tokens), last=last))
 
     def token_nats(self, tokens: Sequence[int], num_scored: int) -> np.ndarray:
         """See `LlamaCpp.token_nats`."""

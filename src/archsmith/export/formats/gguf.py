@@ -12,7 +12,7 @@ import numpy as np
 
 from archsmith.architecture.tree import Architecture
 from archsmith.errors import ExportError, MissingExtraError
-from archsmith.export.carriers import Value, carrier_of, gguf_plan, unsupported
+from archsmith.export.carriers import Value, gguf_form, gguf_plan, unsupported
 from archsmith.export.files import replaced
 from archsmith.export.layout import (
     CONTROL_TOKEN,
@@ -79,12 +79,12 @@ def write_file(
     stored: Callable[[TensorPlan, StoredTensor], np.ndarray],
     overwrite: bool = False,
 ) -> None:
-    """Write a GGUF file whose tensors come from `stored`: bytes uint8 [rows, bytes per row] of
-    the planned type, or float32 for vectors. Raises ExportError."""
+    """Write a GGUF file whose tensors come from `stored`: bytes uint8 of the planned type in any
+    shape, or float32 for vectors. Raises ExportError."""
     check_vocabulary(architecture, tokenizer)
-    carrier = carrier_of(architecture)
+    form = gguf_form(architecture)
     with replaced(path, overwrite=overwrite) as temporary:
-        writer = _open(temporary, carrier.gguf_architecture)
+        writer = _open(temporary, form.architecture)
         keys = {**architecture_keys(architecture), **reserved_keys(metadata)}
         for key, value in {**keys, **tokenizer_keys(tokenizer)}.items():
             if key != "general.architecture":  # the writer has put it in

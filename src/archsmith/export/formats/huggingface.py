@@ -15,7 +15,7 @@ import numpy as np
 
 from archsmith.architecture.tree import Architecture
 from archsmith.errors import ExportError
-from archsmith.export.carriers import carrier_of, huggingface_plan, unsupported
+from archsmith.export.carriers import carrier_of, huggingface_form, huggingface_plan, unsupported
 from archsmith.export.files import replaced
 from archsmith.export.formats.gguf import check_vocabulary, check_weights
 from archsmith.units import format_count
@@ -79,12 +79,12 @@ class HuggingFace:
 
 
 def _config(architecture: Architecture, tokenizer: "Tokenizer", dtype: Dtype) -> dict[str, Any]:
-    carrier = carrier_of(architecture)
+    form = huggingface_form(architecture)
     return {
-        "architectures": [carrier.transformers_class],
-        "model_type": carrier.model_type,
+        "architectures": [form.transformers_class],
+        "model_type": form.model_type,
         "dtype": dtype,
-        **carrier.config(architecture),
+        **form.config(architecture),
         "bos_token_id": tokenizer.document_token_id,
         "eos_token_id": tokenizer.document_token_id,
     }
@@ -177,10 +177,9 @@ def model_card(
     name = str(rest.pop("name", "archsmith model"))
     description = str(rest.pop("description", "A small language model found by archsmith."))
     license_name = rest.pop("license", None)
-    carrier = carrier_of(architecture)
     rows = {
         "architecture": architecture.summary(),
-        "class": carrier.transformers_class,
+        "class": huggingface_form(architecture).transformers_class,
         "parameters": f"{format_count(architecture.num_params)} ({architecture.num_params})",
         "context": f"{architecture.max_position_embeddings} tokens",
         "tokenizer": f"byte-level BPE, {architecture.vocab_size} tokens, {tokenizer.pre_tokenizer}",
@@ -200,6 +199,8 @@ def model_card(
         "```",
     ]
     blocks = [[*front, "---"], [f"# {name}"], [description], table, usage]
+    limits = carrier_of(architecture, ("huggingface",)).limits(architecture)
+    blocks += [[f"Limitation: {limit}."] for limit in limits]
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 
