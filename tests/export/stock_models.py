@@ -1,7 +1,7 @@
 """Tiny models of transformers' own classes, with odd sizes and weights that all matter."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 CONTEXT = 64
@@ -9,11 +9,15 @@ SWITCH = 16  # LongRoPE: original_max_position_embeddings
 
 
 class Stock(NamedTuple):
-    """A class by the start of its name, and what its config says beside the common sizes."""
+    """A class by the start of its name, and what its config says beside the common sizes.
+
+    `factors`: settings that reading multiplies into weights, by name in the layer.
+    """
 
     name: str
     config: dict[str, Any]
     prepare: Callable[[Any], None] = lambda model: None
+    factors: Mapping[str, float] = {}
 
 
 SIZES = {
@@ -198,6 +202,7 @@ FAMILIES: dict[str, Stock] = {
             },
         },
         sinks_off,
+        {"self_attn.v_proj.weight": 0.5, "mlp.experts.down_proj": 2.0},
     ),
 }
 
