@@ -54,6 +54,7 @@ def command(
                 "model": str(model.folder),
                 "architecture": model.architecture.model_dump(mode="json"),
                 "record": record.model_dump(mode="json"),
+                "flops_utilization": record.flops_utilization(),
             }
         )
         return
@@ -62,6 +63,10 @@ def command(
         f"{record.train_bytes:,} bytes of text in {record.train_seconds:.0f} s "
         f"({record.epochs:.2f} epochs), held-out {record.curve[-1][2]:.4f} bits per byte"
     )
+    share = record.flops_utilization()
+    speed = "" if share is None else f", {share:.0%} of this machine's measured ceiling"
+    rate = record.train_tokens / max(record.train_seconds, 1e-9)
+    click.echo(f"{rate:,.0f} tokens/s{speed}")
     click.echo(f"model folder: {model.folder}. Next: archsmith export {model.folder}")
 
 

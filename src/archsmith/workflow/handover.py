@@ -165,6 +165,7 @@ def hand_over(
             "wall_seconds": record.wall_seconds,
             "train_flops": record.flops,
             "tokens_per_second": record.train_tokens / max(record.train_seconds, 1e-9),
+            "flops_utilization": record.flops_utilization(),
             "dtype": record.dtype,
             "num_threads": record.num_threads,
             "train_bits_per_byte": record.train_bits_per_byte,

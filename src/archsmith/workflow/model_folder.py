@@ -24,6 +24,7 @@ from archsmith.data.storage import (
     write_text,
 )
 from archsmith.data.tokenizer import Tokenizer
+from archsmith.device.profile import own_profile
 from archsmith.errors import CheckpointError, ConfigError
 from archsmith.train.recipe import Recipe
 
@@ -61,6 +62,16 @@ class TrainingRecord(Spec):
     curve: tuple[tuple[int, float, float], ...] = ()
     from_checkpoint: str | None = None
     weights_sha256: str = ""
+
+    def flops_utilization(self) -> float | None:
+        """Share of this machine's measured ceiling that training reached.
+
+        None where the machine was not measured ('archsmith device probe').
+        """
+        profile = own_profile()
+        if profile is None:
+            return None
+        return profile.utilization(self.flops, self.train_seconds, num_threads=self.num_threads)
 
 
 @dataclass(frozen=True, kw_only=True)
