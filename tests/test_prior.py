@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from archsmith import prior
+from archsmith.architecture.feed_forwards.mixture_of_experts import MixtureOfExperts
 from archsmith.errors import ConfigError
 from archsmith.presets import scaled_llama
 from archsmith.prior import Coefficients, Prior, Run, bits_per_byte, predict, unique_equivalent
@@ -76,6 +77,26 @@ def test_text_read_again_is_worth_less_each_time():
     assert 3.6 < worth[2] < 4
     assert worth[3] < worth[4] < 16.5
     assert ask(corpus_train_bytes=1e6).mean > ask(corpus_train_bytes=1e7).mean
+
+
+def with_experts(num_experts, used=2, width=256):
+    plain = shape(width)
+    block = MixtureOfExperts(
+        num_experts=num_experts, num_experts_per_tok=used, moe_intermediate_size=width
+    )
+    layer = plain.layers[0].model_copy(update={"feed_forward": block})
+    return plain.model_copy(update={"layers": (layer,) * plain.num_hidden_layers})
+
+
+def test_experts_count_for_something_between_active_and_all_and_are_known_less():
+    sparse = with_experts(16)
+    dense = {"active": with_experts(2), "all": with_experts(16, used=16)}
+    found = {name: ask(architecture) for name, architecture in dense.items()}
+    guess = ask(sparse)
+    assert found["all"].mean < guess.mean < found["active"].mean
+    assert guess.low <= found["all"].low < found["active"].high <= guess.high * 1.001
+    assert guess.high - guess.low > found["active"].high - found["active"].low
+    assert ask(with_experts(32)).mean < guess.mean
 
 
 @pytest.mark.parametrize("wrong", [{"train_bytes": 0}, {"corpus_bits_per_byte": -1.0}])

@@ -10,6 +10,11 @@ Hoffmann et al. 2022 (arXiv 2203.15556), the term of shape follows McLeish et al
 arXiv 2502.06857), the term of vocabulary Tao et al. 2024 (arXiv 2407.13623: vocabulary parameters
 grow as N^0.83), and text read again counts less as in Muennighoff et al. 2023 (arXiv 2305.16264).
 The coefficients stand in `prior.json`, fitted to measured runs by experiments/2026-11-22-prior.
+
+All of those runs were dense. A network with experts is as good as a dense one of some size between
+its active and its total parameters (the effective parameter count of Clark et al. 2022, arXiv
+2202.01169). Which size is not fitted here: their geometric mean is assumed, and the interval
+reaches from a dense network of all the parameters to one of the active ones alone.
 """
 
 import math
@@ -30,7 +35,10 @@ _REPEATS = 15.4  # readings of one text until another is worth 1/e of the first 
 
 
 class Prediction(NamedTuple):
-    """Bits per byte, and the ends of an interval that held 90 % of the runs left out of the fit."""
+    """Bits per byte, and the ends of an interval that held 90 % of the runs left out of the fit.
+
+    With experts the interval is wider, and no run has tested it.
+    """
 
     mean: float
     low: float
@@ -108,20 +116,28 @@ def predict(
             "train_bytes and corpus_bits_per_byte must be positive, "
             f"got {train_bytes} and {corpus_bits_per_byte}"
         )
-    prior = prior or shipped()
-    run = Run(
-        hidden_size=architecture.hidden_size,
-        num_hidden_layers=architecture.num_hidden_layers,
-        num_non_embedding_params=architecture.num_non_embedding_params,
-        vocab_size=architecture.vocab_size,
-        train_bytes=unique_equivalent(train_bytes, corpus_train_bytes),
-        corpus_bits_per_byte=corpus_bits_per_byte,
-    )
-    mean = bits_per_byte(run, prior.coefficients)
-    doublings = _doublings_outside(run.num_non_embedding_params, prior.size_range)
-    doublings += _doublings_outside(run.train_bytes, prior.text_range)
-    error = prior.log_error + prior.log_error_per_doubling * doublings
-    return Prediction(mean, mean * math.exp(-error), mean * math.exp(error))
+    law = prior or shipped()
+    total = architecture.num_non_embedding_params
+    active = total - (architecture.num_params - architecture.num_active_params)
+    text = unique_equivalent(train_bytes, corpus_train_bytes)
+
+    def at(num_params: int, sign: int = 0) -> float:
+        run = Run(
+            hidden_size=architecture.hidden_size,
+            num_hidden_layers=architecture.num_hidden_layers,
+            num_non_embedding_params=num_params,
+            vocab_size=architecture.vocab_size,
+            train_bytes=text,
+            corpus_bits_per_byte=corpus_bits_per_byte,
+        )
+        doublings = _doublings_outside(num_params, law.size_range)
+        doublings += _doublings_outside(text, law.text_range)
+        error = law.log_error + law.log_error_per_doubling * doublings
+        return bits_per_byte(run, law.coefficients) * math.exp(sign * error)
+
+    mean = at(total if active == total else round(math.sqrt(active * total)))
+    ends = [at(num_params, sign) for num_params in {active, total} for sign in (-1, 1)]
+    return Prediction(mean, min(mean, *ends), max(mean, *ends))
 
 
 def bits_per_byte(run: Run, coefficients: Coefficients) -> float:

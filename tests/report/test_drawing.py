@@ -4,7 +4,8 @@ import xml.etree.ElementTree as ET
 
 from example_study import LLAMA_SHAPE, PHI_SHAPE, WINNER, llama
 
-from archsmith.report.drawing import describe, draw, widest
+from archsmith.presets import phi_3_5_moe, phi_3_small
+from archsmith.report.drawing import MAX_BAR_PX, describe, draw, widest
 
 WINNER_JSON = WINNER.model_dump(mode="json")
 
@@ -50,21 +51,50 @@ def test_parallel_blocks_stand_side_by_side() -> None:
     assert rows == {r.get("y") for r in rects(svg, "feed-forward")}
 
 
-def test_experts_in_use_are_filled() -> None:
+def with_experts(**block: int) -> str:
     layer = {
         "mixer": {"type": "attention", "num_attention_heads": 2, "head_dim": 32, "rope": None},
         "feed_forward": {
-            "type": "moe",
-            "intermediate_size": 64,
-            "num_local_experts": 4,
+            "type": "mixture_of_experts",
+            "moe_intermediate_size": 64,
+            "num_experts": 4,
             "num_experts_per_tok": 2,
+            **block,
         },
     }
-    svg = draw({**WINNER_JSON, "layers": [layer]})
+    return draw({**WINNER_JSON, "layers": [layer]})
+
+
+def test_experts_in_use_are_filled() -> None:
+    svg = with_experts()
     cells = rects(svg, "feed-forward")
     assert [cell.get("fill") == "var(--page)" for cell in cells] == [False, False, True, True]
-    assert "4 experts, 2 used" in svg
+    assert len({cell.get("width") for cell in cells}) == 1
+    assert "4 experts \u00d7 64, 2 used" in svg
     assert "no position" in svg
+
+
+def test_a_shared_expert_comes_first() -> None:
+    svg = with_experts(shared_expert_intermediate_size=128)
+    widths = [float(cell.get("width") or 0) for cell in rects(svg, "feed-forward")]
+    assert widths[0] > 1.9 * widths[1]
+    assert "shared expert 128" in svg
+
+
+def test_many_idle_experts_stay_on_the_line() -> None:
+    svg = with_experts(num_experts=256, moe_intermediate_size=512)
+    used, other, idle = rects(svg, "feed-forward")
+    assert used.get("width") == other.get("width")
+    assert idle.get("fill") == "var(--page)"
+    assert float(idle.get("x") or 0) + float(idle.get("width") or 0) <= MAX_BAR_PX + 0.1
+
+
+def test_windows_long_rope_and_block_sparse_layers_are_named() -> None:
+    small = draw(phi_3_small().model_dump(mode="json"))
+    assert "block-sparse" in small
+    long = draw(phi_3_5_moe().model_dump(mode="json"))
+    assert "LongRoPE" in long
+    assert "16 experts \u00d7 6400, 2 used" in long
 
 
 def test_unknown_blocks_are_named() -> None:

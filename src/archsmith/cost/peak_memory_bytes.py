@@ -3,7 +3,9 @@
     the file, mapped and read through
     + the key-value cache in f16, for the context rounded up to 256 cells
     + matrices in Q4_0 and Q4_K once more: the CPU backend keeps them in an order of its own
-    + the work area of one batch: 256 tokens x (6 widths + 2 feed-forward widths + context), f32
+    + the work area of one batch: 256 tokens x (6 widths + 2 feed-forward widths + context), f32;
+      with experts the feed-forward width is that of all a token goes through, and each of them
+      puts out a width of its own
     + 200 bytes for every entry of the vocabulary
     + 8 MB for the runtime itself, without the program around it
 
@@ -12,6 +14,8 @@ the constants were fitted to the growth of the resident set over eight files of 
 contexts of 512 to 4096 tokens, which the sum meets within 10 %.
 """
 
+from archsmith.architecture.feed_forwards.base import FeedForward
+from archsmith.architecture.feed_forwards.mixture_of_experts import MixtureOfExperts
 from archsmith.architecture.tree import Architecture
 from archsmith.cost.base import CostContext, CostModel
 from archsmith.cost.file_bytes import PART as FILE_BYTES
@@ -50,10 +54,15 @@ def _repacked_bytes(architecture: Architecture) -> int:
 
 
 def _work_bytes(architecture: Architecture, cells: int) -> int:
-    widest = max(
-        getattr(layer.feed_forward, "intermediate_size", 0) for layer in architecture.layers
-    )
-    return 4 * _BATCH_TOKENS * (6 * architecture.hidden_size + 2 * widest + cells)
+    hidden_size = architecture.hidden_size
+    widest = max(_block_features(layer.feed_forward, hidden_size) for layer in architecture.layers)
+    return 4 * _BATCH_TOKENS * (6 * hidden_size + widest + cells)
+
+
+def _block_features(block: FeedForward, hidden_size: int) -> int:
+    if isinstance(block, MixtureOfExperts):
+        return 2 * block.active_intermediate_size + block.num_experts_per_tok * hidden_size
+    return 2 * int(getattr(block, "intermediate_size", 0))
 
 
 PART = CostModel("peak_memory_bytes", exact=False, estimate=peak_memory_bytes)

@@ -1,6 +1,7 @@
 """Llama 3.2 (Grattafiori et al. 2024, arXiv 2407.21783, and the published `config.json` files).
 
-At the context of 8192 tokens below which its rotary scaling is not needed.
+At the context of 8192 tokens, and without the rotary scaling that divides each frequency by a
+constant of its own: it belongs to the published weights, and comes with them when they are read.
 """
 
 from archsmith.architecture.tree import Architecture

@@ -3,14 +3,16 @@
 Read from the bottom: tokens enter the embedding table, pass the layers, leave through the head.
 Every bar is as wide as the features it holds, on one scale for all drawings that share `widest`;
 an attention bar has one cell per query head (one tone per group that shares keys and values), a
-feed-forward bar with experts one cell per expert. Colours are CSS variables of the page.
+feed-forward bar with experts one cell per expert: those that one token goes through in their true
+width, the idle ones in outline and squeezed into what is left of the line. Colours are CSS
+variables of the page.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 BAR_PX = 9
 LAYER_GAP_PX = 5
@@ -18,6 +20,8 @@ MAX_BAR_PX = 210
 LABEL_PX = 175
 LINE_PX = 13
 _TIMES = "\u00d7"
+_NARROWEST_PX = 3
+_IDLE_ROOM = 1.25  # the line is longer than its used experts by this, for the idle ones
 SHOWN_LAYERS = 16  # a longer run of equal layers is drawn by its ends
 
 Json = Mapping[str, Any]
@@ -30,6 +34,13 @@ class _Run:
     layer: Json
     first: int
     count: int
+
+
+class _Cell(NamedTuple):
+    """A part of a feed-forward bar."""
+
+    width_px: float
+    idle: bool = False
 
 
 def widest(architectures: Sequence[Json]) -> int:
@@ -106,15 +117,16 @@ def _layer(parts: list[str], layer: Json, middle: float, y: float, scale: float)
     """Draw one layer from `y` downwards; the vertical position after it."""
     mixer, feed_forward = layer["mixer"], layer["feed_forward"]
     mixer_px = _mixer_features(mixer) * scale
-    block_px = _feed_forward_features(feed_forward) * scale
+    cells = _block_cells(feed_forward, scale)
+    block_px = sum(cell.width_px for cell in cells)
     if layer.get("residual") == "parallel":  # both read one input: side by side, on one line
         total = mixer_px + block_px + 3
         fit = min(1.0, MAX_BAR_PX / total)
         left = middle - total * fit / 2
         parts.append(_cells(left, y, mixer_px * fit, mixer))
-        parts.append(_experts(left + (mixer_px + 3) * fit, y, block_px * fit, feed_forward))
+        parts.append(_block(left + (mixer_px + 3) * fit, y, cells, fit))
         return y + BAR_PX + LAYER_GAP_PX
-    parts.append(_experts(middle - block_px / 2, y, block_px, feed_forward))
+    parts.append(_block(middle - block_px / 2, y, cells))
     parts.append(_cells(middle - mixer_px / 2, y + BAR_PX + 1, mixer_px, mixer))
     return y + 2 * BAR_PX + 1 + LAYER_GAP_PX
 
@@ -149,16 +161,37 @@ def _cells(x: float, y: float, width: float, mixer: Json) -> str:
     )
 
 
-def _experts(x: float, y: float, width: float, feed_forward: Json) -> str:
+def _block(x: float, y: float, cells: Sequence[_Cell], fit: float = 1.0) -> str:
     """One bar, or a cell per expert of which those used for one token are filled."""
-    experts = int(feed_forward.get("num_local_experts", 1))
-    active = int(feed_forward.get("num_experts_per_tok", experts))
-    step = width / experts
-    gap = 1.5 if experts > 1 and step > 4 else 0.0
-    return "".join(
-        _rect(x + index * step, y, step - gap, "feed-forward", idle=index >= active)
-        for index in range(experts)
-    )
+    drawn = []
+    for cell in cells:
+        width = cell.width_px * fit
+        gap = 1.5 if len(cells) > 1 and width > 4 else 0.0
+        drawn.append(_rect(x, y, width - gap, "feed-forward", idle=cell.idle))
+        x += width
+    return "".join(drawn)
+
+
+def _block_cells(feed_forward: Json, scale: float) -> list[_Cell]:
+    """The used blocks in their true width, the idle ones in what is left of the line."""
+    experts = int(feed_forward.get("num_experts", 0))
+    if not experts:
+        return [_Cell(_feed_forward_features(feed_forward) * scale)]
+    used, each = int(feed_forward["num_experts_per_tok"]), _expert_width(feed_forward)
+    widths = [each] * used
+    if feed_forward.get("shared_expert_intermediate_size"):
+        widths.insert(0, int(feed_forward["shared_expert_intermediate_size"]))
+    cells = [_Cell(width * scale) for width in widths]
+    room = MAX_BAR_PX - sum(cell.width_px for cell in cells)
+    idle = experts - used
+    if idle:
+        width_px = min(each * scale, room / idle)
+        # cells too narrow to be told apart become one
+        narrow = width_px < _NARROWEST_PX
+        cells += (
+            [_Cell(width_px * idle, idle=True)] if narrow else ([_Cell(width_px, idle=True)] * idle)
+        )
+    return cells
 
 
 def _dots(middle: float, y: float, left_out: int) -> str:
@@ -194,8 +227,10 @@ def _describe(run: _Run, hidden: int) -> list[str]:
     extras = [
         text
         for text, present in (
+            ("block-sparse", mixer.get("type") == "block_sparse_attention"),
             (f"window {mixer.get('sliding_window')}", mixer.get("sliding_window")),
             ("no position", heads is not None and mixer.get("rope") is None),
+            ("LongRoPE", (mixer.get("rope") or {}).get("long_rope")),
             ("normed heads", mixer.get("qk_norm")),
             ("parallel", run.layer.get("residual") == "parallel"),
         )
@@ -203,12 +238,17 @@ def _describe(run: _Run, hidden: int) -> list[str]:
     ]
     if extras:
         lines.append(", ".join(extras))
+    experts = feed_forward.get("num_experts")
+    if experts:
+        used, each = feed_forward["num_experts_per_tok"], _expert_width(feed_forward)
+        shared = feed_forward.get("shared_expert_intermediate_size")
+        lines.append(f"{experts} experts {_TIMES} {each}, {used} used")
+        if shared:
+            lines.append(f"shared expert {shared}")
+        return lines
     kind = str(feed_forward.get("type", "feed-forward")).replace("_", " ")
     size = feed_forward.get("intermediate_size")
     lines.append(f"{kind} {size}" if size else kind)
-    if feed_forward.get("num_local_experts"):
-        used = feed_forward.get("num_experts_per_tok", 1)
-        lines.append(f"{feed_forward['num_local_experts']} experts, {used} used")
     return lines
 
 
@@ -217,13 +257,22 @@ def _mixer_features(mixer: Json) -> int:
 
 
 def _feed_forward_features(feed_forward: Json) -> int:
-    size = int(feed_forward.get("intermediate_size", 64))
-    return size * int(feed_forward.get("num_local_experts", 1))
+    """Features of a plain block; of experts those that one token goes through."""
+    if feed_forward.get("num_experts"):
+        shared = int(feed_forward.get("shared_expert_intermediate_size") or 0)
+        return int(feed_forward["num_experts_per_tok"]) * _expert_width(feed_forward) + shared
+    return int(feed_forward.get("intermediate_size", 64))
+
+
+def _expert_width(feed_forward: Json) -> int:
+    return int(feed_forward.get("moe_intermediate_size", 64))
 
 
 def _widest(architecture: Json) -> int:
     widths = [int(architecture["hidden_size"])]
     for layer in architecture["layers"]:
         widths.append(_mixer_features(layer["mixer"]))
-        widths.append(_feed_forward_features(layer["feed_forward"]))
+        block = layer["feed_forward"]
+        room = _IDLE_ROOM if block.get("num_experts") else 1.0
+        widths.append(round(_feed_forward_features(block) * room))
     return max(widths)
