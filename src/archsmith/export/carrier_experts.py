@@ -25,7 +25,6 @@ from archsmith.export.carrier_expert_forms import (
 from archsmith.export.carrier_rules import (
     full_rope,
     head_dim_follows,
-    original_context,
     qk_norm,
     refusals,
 )
@@ -34,6 +33,7 @@ from archsmith.export.carriers import Carrier, GgufForm, HuggingFaceForm, Refusa
 _EXPERTS: dict[str, Any] = {
     "norm": "rms", "residual": "sequential", "feed_forward": "mixture_of_experts",
 }  # fmt: skip
+_EXPERTS_ONLY = frozenset({"mixture_of_experts"})
 
 
 def _router(
@@ -110,16 +110,20 @@ def _olmoe_in_llamacpp(architecture: Architecture, kinds: Sequence[Layer]) -> li
 
 
 def _phimoe_longest_text(architecture: Architecture) -> int:
-    return original_context(architecture) or architecture.max_position_embeddings
+    """Up to where transformers' class, which never uses long_factor, computes the network."""
+    rope = architecture.layers[0].mixer.rope.long_rope
+    if rope is None or rope.short_factor == rope.long_factor:
+        return architecture.max_position_embeddings
+    return min(rope.original_max_position_embeddings, architecture.max_position_embeddings)
 
 
 def _phimoe_limits(architecture: Architecture) -> list[str]:
-    original = original_context(architecture)
-    if original is None or original >= architecture.max_position_embeddings:
+    longest = _phimoe_longest_text(architecture)
+    if longest == architecture.max_position_embeddings:
         return []
     return [
         "transformers' PhimoeForCausalLM rotates by short_factor whatever the length of the text: "
-        f"it computes this network for texts of at most {original} tokens"
+        f"it computes this network for texts of at most {longest} tokens"
     ]
 
 
@@ -136,6 +140,7 @@ ROWS = (
             layer=huggingface_experts(block="block_sparse_moe", matrices=MIXTRAL_MATRICES),
         ),
         gguf=GgufForm("llama", keys=experts_keys, layer=interleaved_experts),
+        feed_forwards=_EXPERTS_ONLY,
     ),
     Carrier(
         name="Qwen3-MoE",
@@ -149,6 +154,7 @@ ROWS = (
         gguf=GgufForm(
             "qwen3moe", keys=experts_keys, layer=plain_experts, refusals=_fixed(normalized=True)
         ),
+        feed_forwards=_EXPERTS_ONLY,
     ),
     Carrier(
         name="Qwen2-MoE",
@@ -165,6 +171,7 @@ ROWS = (
             layer=plain_experts,
             refusals=_fixed(normalized=False, tied=False),
         ),
+        feed_forwards=_EXPERTS_ONLY,
     ),
     Carrier(
         name="OLMoE",
@@ -182,6 +189,7 @@ ROWS = (
             layer=huggingface_experts(),
         ),
         gguf=GgufForm("olmoe", keys=experts_keys, layer=plain_experts, refusals=_olmoe_in_llamacpp),
+        feed_forwards=_EXPERTS_ONLY,
     ),
     Carrier(
         name="PhiMoE",
@@ -202,6 +210,7 @@ ROWS = (
             longest_text=_phimoe_longest_text,
         ),
         gguf=None,
+        feed_forwards=_EXPERTS_ONLY,
         absent=(
             "llama.cpp's phimoe computes RMSNorm and a softmax router, not LayerNorm and "
             "SparseMixer"

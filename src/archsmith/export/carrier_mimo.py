@@ -243,5 +243,6 @@ ROWS = (
             refusals=_repeatable,
         ),
         gguf=GgufForm("mimo2", keys=mimo2_keys, layer=plain_experts, refusals=_untied),
+        feed_forwards=frozenset({"gated_mlp", "mixture_of_experts"}),
     ),
 )

@@ -116,6 +116,7 @@ DENSE = (
             final_norm="model.final_layernorm",
         ),
         gguf=GgufForm("phi2", keys=gguf_keys, layer=plain_gguf),
+        feed_forwards=frozenset({"mlp"}),
     ),
     Carrier(
         name="Phi-3",
@@ -171,6 +172,7 @@ DENSE = (
             layer=starcoder2_huggingface,
         ),
         gguf=GgufForm("starcoder2", keys=gguf_keys, layer=plain_gguf),
+        feed_forwards=frozenset({"mlp"}),
     ),
 )
 

@@ -71,6 +71,7 @@ class Carrier(NamedTuple):
         name: how messages call it.
         refusals: why an architecture fits neither form.
         huggingface, gguf: the forms; None where a target has none.
+        feed_forwards: the types of feed-forward it takes, to pass over the row quickly.
         absent: why the form that is None does not exist.
         limits: what holds for some uses only, to be told to whoever uses the files.
     """
@@ -79,17 +80,36 @@ class Carrier(NamedTuple):
     refusals: Refusals
     huggingface: HuggingFaceForm | None
     gguf: GgufForm | None
+    feed_forwards: frozenset[str] = frozenset({"gated_mlp"})
     absent: str = ""
     limits: Callable[[Architecture], list[str]] = _none
 
     def reasons(self, architecture: Architecture, kinds: Sequence[Layer], target: str) -> list[str]:
         """Why the row does not hold `architecture` in a target's form; empty if it does."""
-        form = self.huggingface if target == "huggingface" else self.gguf
         found = self.refusals(architecture, kinds)
-        if form is None:
-            return [*found, self.absent]
         # a form's own rules assume what the common ones ask for
-        return found or form.refusals(architecture, kinds)
+        if found and self._form(target) is not None:
+            return found
+        return found + self._own_reasons(architecture, kinds, target)
+
+    def fits(
+        self, architecture: Architecture, kinds: Sequence[Layer], targets: Iterable[str]
+    ) -> list[str]:
+        """Those of the targets in whose form the row holds `architecture`."""
+        if any(kind.feed_forward.type not in self.feed_forwards for kind in kinds):
+            return []
+        if self.refusals(architecture, kinds):
+            return []
+        return [t for t in targets if not self._own_reasons(architecture, kinds, t)]
+
+    def _form(self, target: str) -> HuggingFaceForm | GgufForm | None:
+        return self.huggingface if target == "huggingface" else self.gguf
+
+    def _own_reasons(
+        self, architecture: Architecture, kinds: Sequence[Layer], target: str
+    ) -> list[str]:
+        form = self._form(target)
+        return [self.absent] if form is None else form.refusals(architecture, kinds)
 
 
 def find_carrier(architecture: Architecture, targets: Iterable[str] = TARGETS) -> Carrier | None:
@@ -108,7 +128,7 @@ def fitting_carrier(
     wanted = _known(targets)
     rows: dict[str, list[Carrier]] = {target: [] for target in wanted}
     for row in _table().values():
-        fits = [target for target in wanted if not row.reasons(architecture, kinds, target)]
+        fits = row.fits(architecture, kinds, wanted)
         if len(fits) == len(wanted):
             return row
         for target in fits:
@@ -185,6 +205,8 @@ def unsupported(architecture: Architecture, targets: Iterable[str] = TARGETS) ->
     """
     wanted = _known(targets)
     kinds = kinds_of_layers(architecture)[0]
+    if fitting_carrier(architecture, kinds, wanted) is not None:
+        return []
     against: dict[str, list[str]] = {}
     for target in wanted:
         for reason in _nearest_reasons(architecture, kinds, target):
