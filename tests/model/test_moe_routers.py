@@ -215,6 +215,24 @@ def test_routing_averages_layers_and_leaves_out_those_a_bias_balances():
     assert gradient.abs().sum() > 0
 
 
+def test_following_the_balance_loss_spreads_tokens_over_experts():
+    made = router()
+    rows = torch.randn(200, WIDTH) + 1
+    with torch.no_grad():
+        made.weight[0] += 1.0  # most tokens prefer the first expert
+    busiest = []
+    for _ in range(60):
+        routing = Routing(generator())
+        made(rows, routing)
+        busiest.append(float(routing.shares()[0].max()))
+        loss = routing.loss(balance_coef=1.0, z_coef=0.0)
+        (gradient,) = torch.autograd.grad(loss, made.weight)
+        with torch.no_grad():
+            made.weight -= 0.3 * gradient
+    assert busiest[0] > 0.4  # of at most a half, with two experts a token
+    assert busiest[-1] < 0.25
+
+
 def test_a_pass_of_sigmoid_routers_alone_has_no_auxiliary_loss():
     routing = Routing(generator())
     routing.add(
