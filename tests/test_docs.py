@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from archsmith import registry
 from archsmith.cli.main import group
 from archsmith.store.records import JobKind, JobState
 from archsmith.store.schema import metadata
+from archsmith.testing.blocks import filled
 from archsmith.trial import TrialState
 
 ROOT = Path(__file__).parent.parent
@@ -121,14 +123,16 @@ def test_the_strategy_shown_is_the_one_tested() -> None:
     assert program[len(shown) :].lstrip().startswith('if __name__ == "__main__":')
 
 
-def test_the_block_shown_has_the_parameters_it_says() -> None:
-    spec, module = blocks(DOCS / "how-to" / "add-a-block.md", "python")
+def test_the_block_shown_keeps_the_contract_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, Any] = {"__name__": "shown"}
-    exec(spec, names)
-    exec(module, names)
-    shown = names["Bilinear"](intermediate_size=48)
-    built = names["BilinearModule"](shown, 20)
-    assert sum(weight.numel() for weight in built.parameters()) == shown.num_params(20)
+    for block in blocks(DOCS / "how-to" / "add-a-block.md", "python"):
+        exec(block, names)
+    monkeypatch.setattr(registry, "find", lambda kind, name: names["PART"])
+    contract, spec = names["TestBilinear"](), names["Bilinear"](intermediate_size=7)
+    contract.test_the_formula_counts_the_parameters(spec)
+    module = filled(contract.build(spec), seed=0)
+    contract.test_the_fast_path_is_the_plain_one_with_its_gradients(module)
+    contract.test_positions_do_not_meet(module)
 
 
 def test_the_store_page_names_every_table_column_and_state() -> None:
