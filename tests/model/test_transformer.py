@@ -163,6 +163,17 @@ def test_text_is_kept_only_while_it_may_be_needed_again():
     assert plain.tokens is None
 
 
+def test_factors_that_hold_at_every_length_never_expire_a_memory():
+    always = {**LONG_ROPE, "long_factor": LONG_ROPE["short_factor"]}
+    model, cache = randomized(small(rope={"long_rope": always})), Cache()
+    # 64 positions on 9: the amplitude is the same on both sides too
+    tokens = draw_tokens(small(), 2, 12)
+    pieces = [model(tokens[:, :8], cache), model(tokens[:, 8:], cache)]
+    assert not model.model.switch_lengths
+    assert cache.tokens is None
+    torch.testing.assert_close(torch.cat(pieces, 1), model(tokens), rtol=1e-4, atol=5e-5)
+
+
 def test_multipliers_stand_where_they_are_said_to():
     tokens = draw_tokens(small(), 2, 9)
     plain = small(tie_word_embeddings=False, lm_head_bias=True)

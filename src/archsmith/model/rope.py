@@ -53,7 +53,7 @@ def rotations(rope: Rope, head_dim: int, max_position_embeddings: int) -> Rotati
             (scaling.long_factor, switch + 1),
         )
     )
-    return Rotations(short, long, switch)
+    return Rotations(short, long, None if short == long else switch)
 
 
 def rotary_tables(
