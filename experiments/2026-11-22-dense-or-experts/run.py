@@ -31,9 +31,9 @@ LIMITS = {
     "bytes": "file_bytes <= 1MiB",
     "milliseconds": "decode_ms_per_token <= 0.35",
 }
-N_TRIALS = 24
+N_TRIALS = 16
 SEEDS = (0, 1)
-TRAIN_BYTES = 4_000_000
+TRAIN_BYTES = 3_000_000
 RUNG = 0.1
 
 
