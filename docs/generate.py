@@ -33,6 +33,7 @@ from archsmith.export.carriers import Carrier, kinds_of_layers
 from archsmith.space.presets import SpaceConfig
 from archsmith.train.recipe import Recipe
 from archsmith.trial import METRICS
+from archsmith.workflow.preset_table import HEADINGS, cells, gib, holders, preset_rows
 from archsmith.workflow.search_config import PlanConfig, SearchConfig, TokenizerConfig
 
 FOLDER = Path(__file__).parent / "reference"
@@ -133,6 +134,7 @@ def pages() -> dict[Path, str]:
         "cli.md": cli_page,
         "errors.md": errors_page,
         "formats.md": formats_page,
+        "presets.md": presets_page,
     }
     return {FOLDER / name: MARK + make() for name, make in made.items()}
 
@@ -554,6 +556,40 @@ def _fits(carrier: Carrier, choices: Choices) -> bool:
     forms = {"huggingface": carrier.huggingface, "gguf": carrier.gguf}
     return not any(
         carrier.reasons(architecture, kinds, target) for target, form in forms.items() if form
+    )
+
+
+# presets
+
+
+def presets_page() -> str:
+    """The published architectures with their counts."""
+    rows = preset_rows()
+    phi = next(row for row in rows if row.name == "phi_3_mini")
+    assert phi.q4_0_file_bytes is not None
+    table = [f"| {' | '.join(HEADINGS)} |", "| --- " * len(HEADINGS) + "|"]
+    table += [f"| {' | '.join((f'`{row.name}`', *cells(row)[1:]))} |" for row in rows]
+    return "\n".join(
+        [
+            "# Published models\n",
+            "`archsmith presets` prints this table, `--json` the exact numbers. Each model is a "
+            "function of `archsmith.presets`; every Phi is a point of the space `phi`. Counts of "
+            "parameters match the published weights to the last one. Experts are written as used "
+            "of all, times the width of one. The cache is that of keys and values in f16, at the "
+            "full context; `4.0 bit` counts exactly that much for every parameter and nothing "
+            "else; the Q4_0 file is GGUF's, without its vocabulary.\n",
+            *table,
+            "",
+            "Phi-3-mini is published as about 1.8 GB at 4 bits (arXiv 2404.14219). Exactly 4.0 "
+            f"bits for each of its {phi.num_params:,} parameters are "
+            f"{phi.weights_4_bit_bytes:,} bytes, {gib(phi.weights_4_bit_bytes)}. A real Q4_0 "
+            f"file takes {phi.q4_0_file_bytes:,} bytes, {gib(phi.q4_0_file_bytes)}: it holds a "
+            "scale for every 32 weights, and the output head at 6 bits. At its full context the "
+            f"cache takes {gib(phi.cache_bytes)} more.\n",
+            "## What holds them\n",
+            *(f"- `{row.name}`: {'. '.join(holders(row))}." for row in rows),
+            "",
+        ]
     )
 
 

@@ -12,8 +12,8 @@ import pytest
 from helpers_workflow import FinishedSearch, archsmith, archsmith_here, make_search
 
 COMMANDS = (
-    "check", "demo", "device", "export", "generate", "init", "plugins", "report", "score",
-    "search", "status", "suggest", "train",
+    "check", "demo", "device", "export", "generate", "init", "plugins", "presets", "report",
+    "score", "search", "status", "suggest", "train",
 )  # fmt: skip
 # Runs a command in this process and says afterwards what it imported and what it took.
 PROBE = """
@@ -141,6 +141,7 @@ def test_data_goes_to_stdout_and_progress_to_stderr(tmp_path: Path) -> None:
 JSON_COMMANDS = {
     "device": ["device"],
     "plugins": ["plugins"],
+    "presets": ["presets"],
     "status": ["status"],
     "report": ["report"],
     "check": ["check"],
@@ -157,6 +158,7 @@ def test_json_output_parses(finished: FinishedSearch, command: str) -> None:
     wanted = {
         "device": {"processor", "num_cores"},
         "plugins": {"strategies", "exporters"},
+        "presets": {"presets"},
         "status": {"trials"},
         "report": {"arms"},
         "check": {"suggestion"},
