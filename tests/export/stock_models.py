@@ -84,6 +84,20 @@ FAMILIES: dict[str, Stock] = {
             "tie_word_embeddings": True,
         },
     ),
+    "phi3 longrope with a factor": Stock(
+        "Phi3",
+        {
+            "rope_parameters": longrope(6, factor=9.0),
+            "original_max_position_embeddings": SWITCH,
+        },
+    ),
+    "phi3 longrope with an attention factor": Stock(
+        "Phi3",
+        {
+            "rope_parameters": longrope(6, attention_factor=0.8),
+            "original_max_position_embeddings": SWITCH,
+        },
+    ),
     "phimoe": Stock(
         "Phimoe",
         {"num_local_experts": 5, "router_jitter_noise": 0.3, "sliding_window": 9},
