@@ -1,6 +1,9 @@
 import pytest
 from export_helpers import llama, write_gguf
 
+from archsmith.export import gate_runtimes, gate_tokens
+from archsmith.export.llamacpp import LlamaCpp
+
 
 @pytest.fixture(scope="session")
 def gguf_file(tmp_path_factory):
@@ -8,3 +11,10 @@ def gguf_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("gguf") / "small.gguf"
     architecture = llama()
     return path, architecture, write_gguf(path, architecture)
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """The gate runs llama.cpp in this process: starting another one is most of its time here."""
+    monkeypatch.setattr(gate_runtimes, "IsolatedLlamaCpp", LlamaCpp)
+    monkeypatch.setattr(gate_tokens, "IsolatedLlamaCpp", LlamaCpp)

@@ -201,6 +201,11 @@ def test_windows_with_partial_rotary_go_to_mimo():
     assert find_carrier(phi3(mixer=mixer)).name == "MiMo-V2-Flash"
 
 
+def test_experts_are_compared_with_carriers_of_experts():
+    reasons = unsupported(mixtral(mixer={"qkv_bias": True}))
+    assert reasons == ["Mixtral: qkv_bias must be false"]
+
+
 def test_a_window_as_long_as_the_context_is_none():
     assert find_carrier(llama(mixer={"sliding_window": 64}, context=64)).name == "Llama"
     assert find_carrier(llama(mixer={"sliding_window": 63}, context=64)).name == "Granite-SWA"

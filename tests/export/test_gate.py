@@ -3,10 +3,20 @@ import json
 import numpy as np
 import pytest
 import torch
-from export_helpers import CARRIED, llama, make_tokenizer, random_weights, write_gguf
+from export_helpers import (
+    CARRIED,
+    llama,
+    long_rope,
+    make_tokenizer,
+    phimoe,
+    random_weights,
+    write_gguf,
+)
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM
 
-from archsmith.errors import GateError
-from archsmith.export import carrier_table, carrier_tensors
+from archsmith.errors import ExportError, GateError
+from archsmith.export import carrier_table, carrier_tensors, gate
 from archsmith.export.formats.huggingface import PART as HUGGINGFACE
 from archsmith.export.gate import check_export, distance
 from archsmith.export.gate_tensors import check_gguf_tensors, check_huggingface_tensors
@@ -53,7 +63,7 @@ class Exported:
 
 
 @pytest.mark.parametrize("family", CARRIED)
-def test_the_trained_model_transformers_and_llama_cpp_agree(tmp_path, family):
+def test_the_trained_model_transformers_and_llama_cpp_agree(tmp_path, family, in_process):
     kinds = ["gpt-2", "llama-bpe", "qwen2"]
     exported = Exported(
         tmp_path,
@@ -74,7 +84,7 @@ def test_the_trained_model_transformers_and_llama_cpp_agree(tmp_path, family):
     assert exact.top1_agreement > 0.95
 
 
-def test_fewer_bits_are_further_away(tmp_path):
+def test_fewer_bits_are_further_away(tmp_path, in_process):
     architecture = CARRIED["Phi-3"](hidden_size=256, heads=4, head_dim=64, inner=512, layers=4)
     names = ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M")
     report = Exported(tmp_path, architecture, quantizations=names).check()
@@ -172,6 +182,63 @@ def test_another_trained_model_is_not_passed_off(exported):
 
     with pytest.raises(GateError, match="transformers computes something else than the trained"):
         exported.check(reference=other)
+
+
+def test_what_llama_cpp_cannot_hold_is_checked_in_transformers(tmp_path, in_process):
+    # its class ends at LongRoPE's switch: there the comparison ends too
+    rope = {"long_rope": long_rope(6)}
+    mixer = {"qkv_bias": True, "output_bias": False, "rope": rope}
+    exported = Exported(tmp_path, phimoe(mixer=mixer, context=1024), quantizations=())
+    report = exported.check(reference=exported.reference)
+    assert report.transformers_class == "PhimoeForCausalLM"
+    assert report.runtime_kl_nats is None
+    assert report.reference_kl_nats < 1e-9
+    assert report.num_tokens == 96
+    assert len(report.limits) == 1
+    with pytest.raises(ExportError, match="phimoe computes RMSNorm"):
+        check_export(
+            architecture=exported.architecture,
+            weights=exported.weights,
+            tokenizer=exported.tokenizer,
+            huggingface=exported.huggingface,
+            gguf=[tmp_path / "x.gguf"],
+        )
+
+
+def test_a_tie_between_experts_gets_other_windows(tmp_path, in_process, monkeypatch):
+    exported = Exported(tmp_path, CARRIED["Mixtral"](), quantizations=())
+    right = gate.gguf_logits
+    calls = []
+
+    def flipped(path, groups, **options):
+        calls.append(groups)
+        found = right(path, groups, **options)
+        return [logits + 0.1 * np.arange(logits.shape[-1]) for logits in found]
+
+    def once(*args, **options):
+        return flipped(*args, **options) if len(calls) < 1 else right(*args, **options)
+
+    monkeypatch.setattr(gate, "gguf_logits", once)
+    assert exported.check(tokens=range(50, 80)).runtime_kl_nats < 1e-9
+    monkeypatch.setattr(gate, "gguf_logits", flipped)
+    calls.clear()
+    with pytest.raises(GateError, match="computes something else"):
+        exported.check()
+    assert len(calls) == 3
+    assert len({groups[0][0].tokens for groups in calls}) == 3
+
+
+@pytest.mark.parametrize("family", ["Mixtral", "Qwen2-MoE", "MiMo-V2-Flash"])
+def test_a_folder_holds_what_transformers_itself_saves(tmp_path, family):
+    exported = Exported(tmp_path, CARRIED[family](), quantizations=())
+    model = AutoModelForCausalLM.from_pretrained(exported.huggingface)
+    model.save_pretrained(tmp_path / "saved")
+    shapes = []
+    for folder in (exported.huggingface, tmp_path / "saved"):
+        with safe_open(folder / "model.safetensors", framework="numpy") as file:
+            names = file.keys()
+            shapes.append({name: file.get_slice(name).get_shape() for name in names})
+    assert shapes[0] == shapes[1]
 
 
 def test_missing_files_are_named(exported, tmp_path):

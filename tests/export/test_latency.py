@@ -4,6 +4,7 @@ from export_helpers import CARRIED, llama, make
 from archsmith.errors import ExportError
 from archsmith.export.latency import MadeUpVocabulary, decode_ms_per_token, write_random
 from archsmith.export.layout import gguf_num_bytes, tokenizer_num_bytes
+from archsmith.export.llamacpp import LlamaCpp
 
 
 def test_more_layers_take_longer():
@@ -28,6 +29,16 @@ def test_random_files_have_the_bytes_of_real_ones(tmp_path, vocab_size):
     write_random(tmp_path / "x.gguf", architecture)
     expected = gguf_num_bytes(architecture, tokenizer_num_bytes(vocabulary))
     assert (tmp_path / "x.gguf").stat().st_size == expected
+
+
+@pytest.mark.parametrize("family", ["Mixtral", "Qwen2-MoE", "MiMo-V2-Flash", "Padded Llama"])
+def test_random_files_of_every_kind_can_be_timed(tmp_path, family):
+    architecture = CARRIED[family](quantization="Q4_K_M", hidden_size=96, head_dim=24, inner=256)
+    write_random(tmp_path / "x.gguf", architecture)
+    vocabulary = tokenizer_num_bytes(MadeUpVocabulary(architecture.vocab_size))
+    assert (tmp_path / "x.gguf").stat().st_size == gguf_num_bytes(architecture, vocabulary)
+    with LlamaCpp(tmp_path / "x.gguf", context_tokens=32) as model:
+        assert model.decode_ms_per_token(context_position=5, repeats=2).min_ms > 0
 
 
 def test_what_cannot_be_exported_cannot_be_measured():

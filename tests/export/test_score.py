@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from export_helpers import llama, random_weights, write_gguf
+from export_helpers import CARRIED, llama, random_weights, write_gguf
 from gguf import GGUFWriter
 
 from archsmith.data.corpus import Corpus, CorpusConfig
@@ -67,6 +67,28 @@ def test_both_runtimes_give_the_same_score(setting):
     # llama.cpp's own tokenizer made the same stream as ours
     own = score_path(folder / "m.gguf", lambda _: token_file_for(tokenizer), PROTOCOL)
     assert own == deployed
+
+
+@pytest.mark.parametrize("family", ["Mixtral", "Phi-3 with LongRoPE"])
+@pytest.mark.parametrize("context_bytes", [400, 900])
+def test_experts_and_long_contexts_score_alike(setting, tmp_path, family, context_bytes):
+    # windows of about 230 and 520 tokens, this side of LongRoPE's switch at 256 and beyond it
+    _, token_file_for, tokenizer = setting
+    architecture = CARRIED[family](vocab_size=275, context=1024)
+    weights = random_weights(architecture)
+    write_gguf(tmp_path / "m.gguf", architecture, weights=weights, tokenizer=tokenizer)
+    HUGGINGFACE.write(
+        tmp_path / "hf",
+        weights=weights,
+        architecture=architecture,
+        tokenizer=tokenizer,
+        metadata={},
+    )
+    protocol = ScoringProtocol(context_bytes=context_bytes, stride_bytes=200, max_bytes=1500)
+    stock = score_path(tmp_path / "hf", token_file_for, protocol)
+    exact = score_path(tmp_path / "m.gguf", token_file_for, protocol, cache_type="f32")
+    assert (stock.context_tokens > 256) == (context_bytes == 900)
+    assert abs(stock.bits_per_byte - exact.bits_per_byte) < 1e-5
 
 
 def test_an_untrained_model_is_worse_than_uniform_tokens(setting):

@@ -218,7 +218,13 @@ def unsupported(architecture: Architecture, targets: Iterable[str] = TARGETS) ->
 
 
 def _nearest_reasons(architecture: Architecture, kinds: Sequence[Layer], target: str) -> list[str]:
-    refusals = [(row.name, row.reasons(architecture, kinds, target)) for row in _table().values()]
+    experts = any(kind.feed_forward.type == "mixture_of_experts" for kind in kinds)
+    refusals = [
+        (row.name, row.reasons(architecture, kinds, target))
+        for row in _table().values()
+        # a dense network is not near to one of experts
+        if ("mixture_of_experts" in row.feed_forwards) == experts or len(row.feed_forwards) > 1
+    ]
     fewest = min(len(reasons) for _, reasons in refusals)
     said: dict[str, str] = {}
     for name, reasons in refusals:

@@ -63,7 +63,7 @@ def _length(architecture: Architecture, carrier: Carrier) -> int:
         return wanted
     # llama.cpp rounds its context up, and must not reach the switch by that
     whole = original // CONTEXT_STEP * CONTEXT_STEP
-    return min(wanted, original if carrier.gguf is None else whole)
+    return min(wanted, original if carrier.gguf is None else whole or original)
 
 
 def _beyond(architecture: Architecture, carrier: Carrier) -> int | None:

@@ -73,7 +73,8 @@ class LlamaCpp:
         if not self._model:
             raise self._library.failure(f"llama.cpp cannot load {self.path}")
         self._vocab = self._library.llama_model_get_vocab(self._model)
-        self._open_context(cache_type)
+        self._cache_type = cache_type
+        self._open_context()
         self.vocab_size: int = self._library.llama_vocab_n_tokens(self._vocab)
         self.max_position_embeddings: int = self._library.llama_model_n_ctx_train(self._model)
         self.num_params: int = self._library.llama_model_n_params(self._model)
@@ -81,12 +82,20 @@ class LlamaCpp:
         self.eos_token_id: int = self._library.llama_vocab_eos(self._vocab)
         self.add_bos_token: bool = self._library.llama_vocab_get_add_bos(self._vocab)
 
-    def _open_context(self, cache_type: CacheType) -> None:
+    def resize(self, context_tokens: int) -> None:
+        """Start afresh with another context. llama.cpp picks LongRoPE's factors by it."""
+        self._library.llama_free(self._context)
+        self._context = None
+        self._position = 0
+        self.context_tokens = context_tokens
+        self._open_context()
+
+    def _open_context(self) -> None:
         params = self._library.llama_context_default_params()
         params.n_ctx = self.context_tokens
         params.n_batch = params.n_ubatch = _BATCH_TOKENS
         params.n_threads = params.n_threads_batch = self.num_threads
-        if cache_type == "f32":
+        if self._cache_type == "f32":
             params.type_k = params.type_v = _GGML_F32
             params.flash_attn_type = 0
         self._context = self._library.llama_init_from_model(self._model, params)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from archsmith.config import content_hash
-from archsmith.data.protocol import Score, ScoringProtocol, Window, score
+from archsmith.data.protocol import Score, ScoringProtocol, Window, plan, score
 from archsmith.data.token_file import TokenFile
 from archsmith.data.tokenizer import Tokenizer
 from archsmith.errors import ConfigError, ExportError, MissingExtraError
@@ -65,6 +65,9 @@ def score_gguf(
     ) as model:
         token_file = token_file_for(LlamaCppTokenizer(model))
         _check_ids(token_file, model.vocab_size, path)
+        longest = min(model.max_position_embeddings, protocol.context_bytes)
+        # no longer than the windows: LongRoPE's factors follow the context, not the text
+        model.resize(plan(token_file, protocol, max_position_embeddings=longest).context_tokens)
 
         def nats_of(window: Window) -> np.ndarray:
             return model.token_nats(window.tokens.tolist(), window.num_scored)
@@ -72,7 +75,7 @@ def score_gguf(
         return score(
             token_file,
             protocol,
-            max_position_embeddings=min(model.max_position_embeddings, protocol.context_bytes),
+            max_position_embeddings=longest,
             nats_of=nats_of,
         )
 

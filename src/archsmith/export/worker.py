@@ -30,7 +30,7 @@ _ATTRIBUTES = (
     "add_bos_token",
 )  # fmt: skip
 _METHODS = (
-    "metadata", "tokenize", "token_pieces", "logits", "token_nats", "generate", "fill",
+    "metadata", "tokenize", "token_pieces", "resize", "logits", "token_nats", "generate", "fill",
     "time_token",
 )  # fmt: skip
 
@@ -126,6 +126,11 @@ class IsolatedLlamaCpp:
     def token_pieces(self) -> list[bytes]:
         """See `LlamaCpp.token_pieces`."""
         return [bytes.fromhex(piece) for piece in self._call("token_pieces")]
+
+    def resize(self, context_tokens: int) -> None:
+        """See `LlamaCpp.resize`."""
+        self._call("resize", context_tokens=context_tokens)
+        self.context_tokens = context_tokens
 
     def logits(self, tokens: Sequence[int], *, last: int | None = None) -> np.ndarray:
         """See `LlamaCpp.logits`."""
