@@ -1,0 +1,236 @@
+"""A recorded table as a space: its points are the rows, and nothing else exists."""
+
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from archsmith.replay.reading import Value
+
+_NEAREST = 8  # rows at hand where no row, or none but a few, is one choice away
+_FEW = 3
+_TRIES = 20
+
+
+class Row(NamedTuple):
+    """One trained model: its place in the table, and its choices."""
+
+    number: int
+    choices: tuple[Value, ...]
+
+    def summary(self) -> str:
+        """One line for people."""
+        return f"row {self.number} ({', '.join(map(str, self.choices))})"
+
+
+class Dimension(NamedTuple):
+    """One choice: its column and every value recorded, in order."""
+
+    name: str
+    kind: Literal["categorical", "ordinal"]
+    levels: tuple[Value, ...]
+
+
+class TableSpace:
+    """Implements `archsmith.trial.Space` over the rows of a table.
+
+    A neighbour differs in one choice: in any other value of a categorical one, in the next recorded
+    value of an ordinal one. Rows with fewer than three such neighbours get the eight nearest rows
+    instead, and parts of the table that no neighbours join are joined where they are nearest, so
+    that every row can be reached.
+
+    Attributes:
+        dimensions: the choices.
+        levels: [N, D] index of each row's value in each choice.
+    """
+
+    def __init__(
+        self,
+        dimensions: Sequence[Dimension],
+        levels: np.ndarray,
+        features: Mapping[str, np.ndarray],
+    ) -> None:
+        self.dimensions = tuple(dimensions)
+        self.levels = levels
+        self._levels: list[list[int]] = levels.tolist()
+        self._features = {name: values.tolist() for name, values in features.items()}
+        self._rows = tuple(
+            Row(number, tuple(d.levels[i] for d, i in zip(self.dimensions, row, strict=True)))
+            for number, row in enumerate(self._levels)
+        )
+        self._at: dict[tuple[int, ...], list[int]] = {}
+        for number, row in enumerate(self._levels):
+            self._at.setdefault(tuple(row), []).append(number)
+        self._known: dict[int, tuple[int, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def points(self) -> tuple[Row, ...]:
+        """Every row, in the table's order."""
+        return self._rows
+
+    @property
+    def choice_sizes(self) -> tuple[int, ...]:
+        """Values of each choice."""
+        return tuple(len(dimension.levels) for dimension in self.dimensions)
+
+    def indices(self, point: Row) -> tuple[int, ...]:
+        """Which value of each choice a row has."""
+        return tuple(self._levels[point.number])
+
+    def at(self, indices: Sequence[int]) -> Row | None:
+        """The row (the first, where several share their choices) with these values, or None."""
+        found = self._at.get(tuple(indices))
+        return None if found is None else self._rows[found[0]]
+
+    def sample(self, rng: random.Random) -> Row:
+        """A row, each as likely as any other."""
+        return self._rows[rng.randrange(len(self._rows))]
+
+    def neighbours(self, point: Row) -> list[Row]:
+        """Rows one choice away; the nearest rows where the table has none."""
+        return [self._rows[number] for number in self._near(point.number)]
+
+    def mutate(self, point: Row, rng: random.Random) -> Row:
+        """A neighbour: a choice drawn first, so that long choices are not moved more often."""
+        near = self._near(point.number)
+        if not near:
+            return point
+        own, places = self._levels[point.number], range(len(self.dimensions))
+        by_choice: dict[int, list[int]] = {}
+        for number in near:
+            other = self._levels[number]
+            moved = next((place for place in places if other[place] != own[place]), -1)
+            by_choice.setdefault(moved, []).append(number)
+        return self._rows[rng.choice(by_choice[rng.choice(sorted(by_choice))])]
+
+    def crossover(self, first: Row, second: Row, rng: random.Random) -> Row:
+        """Each choice from either; a neighbour of one of them where no such row was recorded."""
+        pairs = list(zip(self.indices(first), self.indices(second), strict=True))
+        for _ in range(_TRIES):
+            found = self._at.get(tuple(rng.choice(pair) for pair in pairs))
+            if found is not None:
+                return self._rows[rng.choice(found)]
+        return self.mutate(rng.choice((first, second)), rng)
+
+    def contains(self, point: Any) -> bool:
+        """Whether the point is a row of this table."""
+        return (
+            isinstance(point, Row)
+            and 0 <= point.number < len(self._rows)
+            and self._rows[point.number] == point
+        )
+
+    def encode(self, point: Row) -> np.ndarray:
+        """One-hot for a categorical choice, its rank in [0, 1] for an ordinal one. [F]"""
+        return self.encoded[point.number].copy()
+
+    def features(self, point: Row) -> dict[str, float]:
+        """The description's numbers: logarithms of static metrics, and its features."""
+        return {name: values[point.number] for name, values in self._features.items()}
+
+    def log10_size(self) -> float:
+        """Decimal logarithm of the number of rows."""
+        return math.log10(len(self._rows))
+
+    @cached_property
+    def encoded(self) -> np.ndarray:
+        """Every row's vector. [N, F]"""
+        parts = []
+        for place, dimension in enumerate(self.dimensions):
+            column, size = self.levels[:, place], len(dimension.levels)
+            if dimension.kind == "categorical":
+                parts.append(np.eye(size)[column])
+            else:
+                parts.append(column[:, None] / max(size - 1, 1))
+        if any(len(numbers) > 1 for numbers in self._at.values()):
+            # rows that only their identity tells apart still get vectors of their own
+            extra = np.zeros((len(self._rows), 1))
+            for numbers in self._at.values():
+                extra[numbers, 0] = np.arange(len(numbers)) / len(self._rows)
+            parts.append(extra)
+        return np.concatenate(parts, axis=1) if parts else np.zeros((len(self._rows), 0))
+
+    def _near(self, number: int) -> tuple[int, ...]:
+        if not self._is_complete:
+            return self._joined[number]
+        if number not in self._known:
+            self._known[number] = tuple(self._one_away(number))
+        return self._known[number]
+
+    @cached_property
+    def _is_complete(self) -> bool:
+        """Whether every combination was recorded, once."""
+        return len(self._at) == len(self._rows) == math.prod(self.choice_sizes)
+
+    def _one_away_or_nearest(self, number: int) -> list[int]:
+        near = list(self._one_away(number))
+        if len(near) >= min(_FEW, len(self._rows) - 1):
+            return near
+        distances = self._distances(number)
+        distances[number] = np.inf
+        nearest = np.argsort(distances, kind="stable")[: min(_NEAREST, len(self._rows) - 1)]
+        return list(dict.fromkeys([*near, *nearest.tolist()]))
+
+    def _one_away(self, number: int) -> Iterator[int]:
+        own = tuple(self._levels[number])
+        yield from (other for other in self._at[own] if other != number)
+        for place, dimension in enumerate(self.dimensions):
+            size = len(dimension.levels)
+            if dimension.kind == "categorical":
+                moves: Sequence[Sequence[int]] = [(level,) for level in range(size)]
+            else:  # the next recorded value downwards, and upwards
+                moves = (range(own[place] - 1, -1, -1), range(own[place] + 1, size))
+            for levels in moves:
+                for level in levels:
+                    other = self._at.get((*own[:place], level, *own[place + 1 :]))
+                    if other is not None and level != own[place]:
+                        yield from other
+                        break
+
+    def _distances(self, number: int) -> np.ndarray:
+        """From one row to all: choices that differ, ordinal ones by how far. [N]"""
+        total = np.zeros(len(self._rows))
+        for place, dimension in enumerate(self.dimensions):
+            column = self.levels[:, place]
+            if dimension.kind == "categorical":
+                total += column != column[number]
+            else:
+                total += np.abs(column - column[number]) / max(len(dimension.levels) - 1, 1)
+        return total
+
+    @cached_property
+    def _joined(self) -> list[tuple[int, ...]]:
+        """Every row's neighbours, mutual, with links between parts that nothing else joins."""
+        near = [dict.fromkeys(self._one_away_or_nearest(n)) for n in range(len(self._rows))]
+        for number, ahead in enumerate(near):
+            for other in ahead:
+                near[other].setdefault(number)
+        group = _parts(near)
+        for own in range(1, int(group.max()) + 1):
+            first = int(np.flatnonzero(group == own)[0])
+            distances = np.where(group < own, self._distances(first), np.inf)
+            second = int(np.argmin(distances))
+            near[first].setdefault(second)
+            near[second].setdefault(first)
+        return [tuple(found) for found in near]
+
+
+def _parts(near: Sequence[Mapping[int, None]]) -> np.ndarray:
+    """The connected part each row belongs to, numbered from 0. [N]"""
+    group, parts = np.full(len(near), -1), 0
+    for start in range(len(near)):
+        if group[start] >= 0:
+            continue
+        group[start], stack = parts, [start]
+        while stack:
+            for other in near[stack.pop()]:
+                if group[other] < 0:
+                    group[other] = parts
+                    stack.append(other)
+        parts += 1
+    return group

@@ -1,0 +1,154 @@
+"""Repeats, curves and intervals: the same whatever the processes, paired by seed."""
+
+import json
+
+import numpy as np
+import pytest
+from replay_example import DESCRIPTION, TOML, write_csv
+
+from archsmith.cli.main import main
+from archsmith.errors import ConfigError
+from archsmith.replay.curves import Truth, band, mean_interval
+from archsmith.replay.outcome import replay_json
+from archsmith.replay.repeat import search_table
+from archsmith.replay.run import read_strategy, replay
+from archsmith.replay.table import load_table
+
+
+@pytest.fixture
+def path(tmp_path):
+    return write_csv(tmp_path / "t.csv")
+
+
+def row_of(table, *choices):
+    return next(p.number for p in table.space.points() if p.choices == choices)
+
+
+def test_regret_is_that_of_the_row_which_looks_best(path):
+    table = load_table(path, DESCRIPTION, objectives=["accuracy"])
+    rows = [
+        row_of(table, "a", "x", 1.0),  # failed
+        row_of(table, "a", "y", 4.0),  # 60
+        row_of(table, "c", "y", 4.0),  # seen 70, true 64
+        row_of(table, "b", "y", 4.0),  # seen and true 65
+    ]
+    worst = 65 - 53 + 5 - 1  # (c, x, 1): seen 60, true 54; the worst that did not fail is 53
+    curve = Truth(table).curve(rows, seed=0)
+    assert curve[1:].tolist() == [5, 1, 1]
+    assert curve[0] == 65 - min(-table.scored[table.allowed, 0]) <= worst
+
+
+def test_the_front_covers_everything_and_a_corner_its_part(path):
+    table = load_table(path, DESCRIPTION)
+    truth = Truth(table)
+    everything = truth.curve(range(18), seed=0)
+    assert np.all(np.diff(everything) > -0.5)
+    assert truth.measure == "hypervolume_share"
+    # seen by the first seed, the c rows hide better ones
+    assert 0.5 < everything[-1] < 1
+    plain = load_table(path, DESCRIPTION, objectives=["latency", "num_params"])
+    assert Truth(plain).curve(range(18), seed=0)[-1] == pytest.approx(1)
+    best = row_of(plain, "a", "x", 1.0)
+    assert Truth(plain).curve([best], seed=0)[0] == pytest.approx(1)
+    assert Truth(plain).curve([row_of(plain, "c", "y", 4.0)], seed=0)[0] == 0
+
+
+def test_intervals_narrow_with_repeats_and_hold_the_mean():
+    values = np.random.default_rng(0).normal(3, 1, size=400)
+    wide, narrow = mean_interval(values[:25]), mean_interval(values)
+    assert wide.low < wide.mean < wide.high
+    assert narrow.high - narrow.low < 0.5 * (wide.high - wide.low)
+    assert narrow.high - narrow.low == pytest.approx(2 * 1.96 / 20, rel=0.15)
+    low, high = band(np.tile([1.0, 2.0], (5, 1)))
+    assert low.tolist() == high.tolist() == [1, 2]
+
+
+def test_figures_do_not_depend_on_processes_or_on_other_arms(path):
+    table = load_table(path, DESCRIPTION)
+    arms = {name: read_strategy(name) for name in ("random", "nsga2:population_size=4")}
+    alone = replay(table, arms, n_trials=9, repeats=5, seed=3)
+    told = []
+    together = replay(
+        table, arms, n_trials=9, repeats=5, seed=3, n_jobs=2,
+        report=lambda what, share, left: told.append(share),
+    )  # fmt: skip
+    for first, second in zip(alone.arms, together.arms, strict=True):
+        assert np.array_equal(first.curves, second.curves)
+    assert told == sorted(told)
+    assert told[-1] == 1
+    single = replay(table, {"random": arms["random"]}, n_trials=9, repeats=5, seed=3)
+    assert np.array_equal(single.arms[0].curves, alone.arms[0].curves)
+    assert replay_json(alone)["arms"][0]["minus_first"] is None
+
+
+def test_a_row_is_trained_once(path):
+    table = load_table(path, DESCRIPTION, objectives=["accuracy"])
+    rows = search_table(table, read_strategy("regularized_evolution"), n_trials=18, seed=0)
+    assert sorted(rows) == list(range(18))
+    with pytest.raises(ConfigError, match=r"19 evaluations are asked for and t.csv has 18 models"):
+        replay(table, {"random": read_strategy("random")}, n_trials=19, repeats=1)
+    few = load_table(path, DESCRIPTION, limits=["num_params <= 120"])
+    with pytest.raises(ConfigError, match=r"has 6 models within the limits"):
+        replay(few, {"random": read_strategy("random")}, n_trials=7, repeats=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("randm", "unknown strategy 'randm'; did you mean 'random'"),
+        ("nsga2:population=3", "population: unknown key; did you mean 'population_size'"),
+        ("nsga2:population_size", "write NAME or NAME:SETTING=VALUE"),
+        ("nsga2:population_size=few", "population_size: .*given: 'few'"),
+    ],
+)
+def test_a_strategy_that_cannot_be_read(text, message):
+    with pytest.raises(ConfigError, match=message):
+        read_strategy(text)
+    assert read_strategy("nsga2:population_size=8").population_size == 8
+
+
+def run(*arguments):
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+def test_the_command_prints_json_and_writes_a_page(path, capsys):
+    path.with_name("t.toml").write_text(TOML)
+    page = path.with_name("page.html")
+    arguments = ("replay", path, "--strategy", "random", "--strategy", "nsga2:population_size=4",
+                 "--n-trials", 8, "--repeats", 3, "--html", page)  # fmt: skip
+    assert run(*arguments, "--json", "--at", 4, "--at", 8) == 0
+    out, err = capsys.readouterr()
+    assert "replaying t.csv: 100%" in err
+    found = json.loads(out)
+    assert found["objectives"] == {"accuracy": "maximize", "latency": "minimize"}
+    assert found["failed_rows"] == 1
+    arm = found["arms"][1]
+    assert arm["settings"]["population_size"] == 4
+    assert arm["at"]["8"]["low"] <= arm["at"]["8"]["mean"] <= arm["at"]["8"]["high"]
+    assert len(arm["curve"]["mean"]) == 8
+    text = page.read_text()
+    assert "<svg" in text
+    assert "http" not in text.replace("http://www.w3.org", "")
+    assert run(*arguments) == 2
+    assert "page.html exists" in capsys.readouterr().err
+    assert run(*arguments, "--force", "--quiet") == 0
+    out, err = capsys.readouterr()
+    assert "share of the true front's hypervolume" in " ".join(out.split())
+    assert err.startswith("page:")
+
+
+def test_options_name_the_columns_without_a_file(path, capsys):
+    described = ("--categorical", "op*", "--ordinal", "depth")
+    objective = ("--objective", "accuracy=acc_s0,acc_s1:maximize")
+    run_options = ("--n-trials", 6, "--repeats", 2, "--json", "--quiet")
+    assert run("replay", path, *described, *objective, *run_options) == 0
+    assert json.loads(capsys.readouterr().out)["measure"] == "regret"
+    assert run("replay", path, *run_options) == 2
+    assert "the table is not described" in capsys.readouterr().err
+    path.with_name("t.toml").write_text(TOML)
+    assert run("replay", path, *described, *run_options) == 2
+    assert "columns are named either there or by options" in capsys.readouterr().err
