@@ -68,7 +68,7 @@ def features(architecture: Architecture) -> dict[str, float]:
 def _seen_share(architecture: Architecture) -> float:
     """Pairs of positions that attend to each other, as a share of those of full attention."""
     context = architecture.max_position_embeddings
-    seen = full = 0
+    seen, full = 0, 0.0
     for layer in architecture.layers:
         width = getattr(layer.mixer, "query_size", 0)
         seen += layer.mixer.mixing_flops(context)
