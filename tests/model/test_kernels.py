@@ -58,9 +58,35 @@ def test_blocked_attention_is_plain_attention(heads, window):
         torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_bfloat16_training_follows_float32_to_its_rounding():
+@pytest.mark.parametrize(("window", "blocked"), [(None, False), (900, False), (100, True)])
+def test_long_texts_are_computed_by_blocks_where_a_window_keeps_them_small(window, blocked):
+    q, k, v = (torch.randn(1, 1, 1500, 2, requires_grad=True) for _ in range(3))
+    out = fast.attend(q, k, v, window, 0.7)
+    assert (type(out.grad_fn).__name__ == "BlockedAttentionBackward") == blocked
+    torch.testing.assert_close(out, plain.attend(q, k, v, window, 0.7), rtol=1e-4, atol=1e-5)
+
+
+PHI_3_SMALL = {
+    "feed_forward": {"type": "gated_mlp", "intermediate_size": 40, "activation": "gegelu"}
+    | {"activation_limit": 20.0},  # near a limit, rounding decides what learns
+    "embedding_multiplier": 10.0,
+    "logits_scaling": 8.0,
+    "rope": {
+        "long_rope": {
+            "original_max_position_embeddings": 16,
+            "short_factor": (1.0, 1.1, 1.2, 1.3),
+            "long_factor": (1.0, 2.0, 4.0, 8.0),
+        }
+    },
+    "qk_norm": True,
+    "qk_norm_over": "all_heads",
+}
+
+
+@pytest.mark.parametrize("changes", [{}, PHI_3_SMALL], ids=["llama", "phi-3-small"])
+def test_bfloat16_training_follows_float32_to_its_rounding(changes):
     torch.manual_seed(0)
-    architecture = small()
+    architecture = small(**changes)
     model = perturbed(architecture)
     tokens = torch.randint(architecture.vocab_size, (2, 33))
     exact_loss, exact = gradients(model, tokens, PLAIN)

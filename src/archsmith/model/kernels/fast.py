@@ -17,7 +17,7 @@ from archsmith.model.kernels import plain
 from archsmith.model.kernels.base import Kernels
 from archsmith.model.kernels.block_pattern import BlockPattern
 from archsmith.model.kernels.block_sparse_attention import BlockSparseAttention
-from archsmith.model.kernels.blocked_attention import BlockedAttention
+from archsmith.model.kernels.blocked_attention import QUERY_BLOCK, BlockedAttention
 from archsmith.model.kernels.experts import grouped_experts
 from archsmith.model.kernels.functions import GatedActivation, GegeluActivation, RmsNorm, Rotate
 from archsmith.model.kernels.head import HeadLoss, row_nats
@@ -65,7 +65,9 @@ def attend(
     scale: float,
 ) -> Float[Tensor, "B H T E"]:
     """Causal attention; blocks of queries where torch's own kernel is slow."""
-    if q.device.type == "cpu" and q.shape[2] == k.shape[2] <= LONGEST_BLOCKED:
+    tokens = k.shape[2]
+    met = tokens if window is None else min(tokens, window + QUERY_BLOCK)
+    if q.device.type == "cpu" and q.shape[2] == tokens and tokens * met <= MOST_BLOCKED:
         return BlockedAttention.apply(q, k, v, window, scale)
     return plain.attend(q, k, v, window, scale)
 
@@ -97,8 +99,9 @@ def head_loss(
     return HeadLoss.apply(hidden, weight, bias, targets)
 
 
-# Blocked attention keeps its softmax for the backward pass: beyond this, too much memory
-LONGEST_BLOCKED = 1024
+# Blocked attention keeps its softmax for the backward pass: beyond so many weights of a head, which
+# are 1024 tokens without a window, too much memory
+MOST_BLOCKED = 1024**2
 
 FAST = Kernels(
     project, gated, gegelu, rms_norm, rotate, attend, attend_blocks, head_loss, grouped_experts
