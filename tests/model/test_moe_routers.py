@@ -127,8 +127,11 @@ def test_sparsemixer_is_phimoes_in_choice_weights_and_gradient(close, training, 
 def _draw_from(noise, monkeypatch):
     """Let code that asks torch for numbers without naming a generator get those of `noise`."""
     exponential = torch.Tensor.exponential_
-    monkeypatch.setattr(torch.Tensor, "exponential_", lambda x: exponential(x, generator=noise))
-    monkeypatch.setattr(torch, "rand_like", lambda x: torch.rand(x.shape, generator=noise))
+    # ours has experts first
+    monkeypatch.setattr(
+        torch.Tensor, "exponential_", lambda x: exponential(x.mT.contiguous(), generator=noise).mT
+    )
+    monkeypatch.setattr(torch, "rand_like", lambda x: torch.rand(x.shape[::-1], generator=noise).T)
     # the second step draws again what it has just drawn
     monkeypatch.setattr(torch.Tensor, "uniform_", lambda x: x)
 

@@ -8,7 +8,7 @@ Letters: X experts, K experts per token, N tokens.
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from archsmith.architecture.feed_forwards.mixture_of_experts import MixtureOfExperts
@@ -28,32 +28,34 @@ class Router(nn.Module):
             self.e_score_correction_bias = nn.Parameter(bias, requires_grad=False)
 
     def forward(self, rows: Float[Tensor, "N D"], routing: Routing | None) -> Choice:
-        """Choose for every token; a `routing` (while training) is written to and gives noise."""
-        spec, top_k = self.spec, self.spec.num_experts_per_tok
+        """Choose for every token; a `routing` (while training) gives noise and is written to."""
+        spec = self.spec
         if spec.router == "sigmoid":
             logits = F.linear(rows.float(), self.weight.float())
             choice = sigmoid_top_k(
-                logits, self.e_score_correction_bias, top_k, normalize=spec.norm_topk_prob
+                logits,
+                self.e_score_correction_bias,
+                spec.num_experts_per_tok,
+                normalize=spec.norm_topk_prob,
             )
-            probabilities = None
+            if routing is not None:  # the bias balances this router
+                routing.add(choice, spec.num_experts, logits=None, probabilities=None)
+            return Choice(choice.experts, choice.weights.to(rows.dtype))
+        # experts first in memory: a softmax over few neighbours takes ten times as long
+        logits = (self.weight @ rows.T).T
+        probabilities = None
+        if routing is not None or spec.router == "softmax":
+            probabilities = F.softmax(logits.T, dim=0, dtype=torch.float32).T
+        if spec.router == "sparsemixer":
+            generator = None if routing is None else routing.generator
+            choice = sparsemixer(logits, spec.router_jitter_noise, generator)
         else:
-            # experts first: a softmax over few neighbours in memory takes ten times as long
-            logits_XN = self.weight @ rows.T
-            probabilities = F.softmax(logits_XN, dim=0, dtype=torch.float32).T
-            logits = logits_XN.T
-            if spec.router == "sparsemixer":
-                generator = None if routing is None else routing.generator
-                choice = sparsemixer(logits, spec.router_jitter_noise, generator)
-            else:
-                choice = softmax_top_k(probabilities, top_k, normalize=spec.norm_topk_prob)
-        if routing is not None:
-            balanced = probabilities is None  # by the bias
-            routing.add(
-                choice,
-                spec.num_experts,
-                logits=None if balanced else logits,
-                probabilities=probabilities,
+            assert probabilities is not None
+            choice = softmax_top_k(
+                probabilities, spec.num_experts_per_tok, normalize=spec.norm_topk_prob
             )
+        if routing is not None:
+            routing.add(choice, spec.num_experts, logits=logits, probabilities=probabilities)
         return Choice(choice.experts, choice.weights.to(rows.dtype))
 
 
@@ -88,34 +90,33 @@ def sparsemixer(
     the likeliest has its weight cut to a third in three of four cases: together with the gradient
     of the uncut weight that estimates the gradient of the choice itself (Heun's third-order rule).
     """
-    first, first_weight = _sparsemixer_step(logits, logits, jitter_noise, generator)
-    left = logits.scatter(-1, first, -torch.inf)
-    second, second_weight = _sparsemixer_step(left, logits, jitter_noise, generator)
-    return Choice(
-        torch.cat((first, second), dim=-1), torch.cat((first_weight, second_weight), dim=-1)
-    )
+    logits_XN = logits.T
+    first, first_weight = _sparsemixer_step(logits_XN, logits_XN, jitter_noise, generator)
+    left = logits_XN.scatter(0, first, -torch.inf)
+    second, second_weight = _sparsemixer_step(left, logits_XN, jitter_noise, generator)
+    return Choice(torch.cat((first, second)).T, torch.cat((first_weight, second_weight)).T)
 
 
 def _sparsemixer_step(
-    left: Float[Tensor, "N X"],
-    logits: Float[Tensor, "N X"],
+    left: Float[Tensor, "X N"],
+    logits: Float[Tensor, "X N"],
     jitter_noise: float,
     generator: torch.Generator | None,
-) -> tuple[Tensor, Tensor]:
-    """One expert of each token among those `left`, with its weight; both N 1."""
+) -> tuple[Int[Tensor, "1 N"], Float[Tensor, "1 N"]]:
+    """One expert of each token among those `left`, with its weight."""
     with torch.no_grad():
-        largest, likeliest = left.max(dim=-1, keepdim=True)
-        distance = (largest - logits) / logits.abs().clamp(min=largest)
+        largest, likeliest = left.max(dim=0, keepdim=True)
+        distance = (largest - logits) / logits.abs().clamp_(min=largest)
         far = distance > 2 * jitter_noise
     near = left.masked_fill(far, -torch.inf)
-    probabilities = near.softmax(-1)
+    probabilities = near.softmax(0)
     if generator is None:
-        return likeliest, probabilities.gather(-1, likeliest)
+        return likeliest, probabilities.gather(0, likeliest)
     # the largest of logits plus Gumbel noise is a sample of their softmax
-    noise = torch.empty_like(near).exponential_(generator=generator).log()
-    chosen = (near.detach() - noise).argmax(dim=-1, keepdim=True)
-    weight = probabilities.gather(-1, chosen)
+    noise = torch.empty_like(near).exponential_(generator=generator).log_()
+    chosen = (near.detach() - noise).argmax(dim=0, keepdim=True)
+    weight = probabilities.gather(0, chosen)
     draw = torch.rand(chosen.shape, generator=generator, device=logits.device)
-    kept = (chosen == probabilities.argmax(dim=-1, keepdim=True)) | (draw > 0.75)
+    kept = (chosen == probabilities.argmax(dim=0, keepdim=True)) | (draw > 0.75)
     factor = torch.where(kept, 1.0, 1.0 / 3.0).to(weight.dtype)
     return chosen, weight + (weight * (factor - 1.0)).detach()
