@@ -71,7 +71,7 @@ class MixerContract:
 
     def test_no_position_sees_the_future(self, module: MixerModule) -> None:
         x = draw(2, self.num_tokens, self.hidden_size)
-        for changed in range(1, self.num_tokens, 3):
+        for changed in range(1, self.num_tokens, 5):
             other = x.clone()
             other[:, changed:] = draw(2, self.num_tokens - changed, self.hidden_size, seed=7)
             for kernels in (PLAIN, FAST):
@@ -81,7 +81,7 @@ class MixerContract:
                 )
                 torch.testing.assert_close(after, before, rtol=1e-5, atol=1e-5)
 
-    @pytest.mark.parametrize("first", [1, 5, 12])
+    @pytest.mark.parametrize("first", [1, 12])
     def test_a_continued_text_is_computed_as_a_whole_one(
         self, module: MixerModule, first: int
     ) -> None:
