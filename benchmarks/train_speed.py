@@ -1,11 +1,14 @@
-"""Training speed beside Hugging Face's Trainer: same network, data, order and optimizer, one run.
+"""Training speed beside Hugging Face's Trainer and a loop written by hand, in one run.
 
     python benchmarks/train_speed.py [--rounds 3] [--json]
 
-One thread, CPU clock (the neighbours of a shared machine move the wall clock by twice), engines
-alternated in each round, each library in a process of its own. Printed: median tokens per CPU
-second with the range over rounds, and ratios. The Trainer runs LlamaForCausalLM as it comes
-(float32) and with bf16=True; ours runs the same AdamW, and Muon for comparison.
+Same network, data and order; one thread, CPU clock (the neighbours of a shared machine move the
+wall clock by twice), engines alternated in each round, each library in a process of its own.
+Printed: median tokens per CPU second with the range over rounds, ratios, and the share of the
+ceiling: model FLOPs per second over the fastest matrix products of either format, which take their
+turns in the same rounds. The Trainer runs LlamaForCausalLM as it comes (float32) and with
+bf16=True, the plain loop (`plain_loop.py`) in float32 and under autocast; ours runs the same AdamW,
+and Muon for comparison.
 """
 
 import argparse
@@ -28,17 +31,23 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import torch
+from plain_loop import plain_engine
 
 from archsmith.architecture.feed_forwards.gated_mlp import GatedMlp
 from archsmith.architecture.mixers.attention import Attention
 from archsmith.architecture.tree import Architecture, Layer
+from archsmith.device.probe import probe
 from archsmith.train.learner import Learner
 from archsmith.train.precision import choose_dtype, dtype_name
 from archsmith.train.recipe import Recipe
 
 CONTEXT_TOKENS = 256
 BATCH_SIZE = 4  # 1024 tokens per update, the default recipe's
-OURS, OURS_MUON, HF, HF_BF16 = "archsmith", "archsmith muon", "Trainer", "Trainer bf16"
+OURS, OURS_MUON = "archsmith", "archsmith muon"
+HF, HF_BF16 = "Trainer", "Trainer bf16"
+PLAIN, PLAIN_AUTOCAST = "plain loop", "plain loop bf16"
+# matrix products of an update: [rows, inner] x [inner, columns]
+PRODUCT_SIZES = ((1024, 128, 512), (1024, 256, 1024), (1024, 512, 2048))
 
 
 def make_architecture(hidden_size: int, vocab_size: int) -> Architecture:
@@ -150,11 +159,16 @@ def serve(connection: Connection, architecture: Architecture, names: tuple[str, 
         connection.send(seconds)
 
 
-def measure(architecture: Architecture, *, rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Tokens per CPU second of every engine, one number per round, engines alternated."""
+def measure(
+    architecture: Architecture, *, rounds: int, seconds: float
+) -> tuple[dict[str, list[float]], list[float]]:
+    """Tokens per CPU second of every engine, and FLOPs per CPU second of the fastest products.
+
+    One number per round each, engines alternated.
+    """
     context = multiprocessing.get_context("spawn")
     connections, processes = {}, []
-    for names in ((HF, HF_BF16), (OURS, OURS_MUON)):
+    for names in ((HF, HF_BF16), (PLAIN, PLAIN_AUTOCAST), (OURS, OURS_MUON)):
         ours, theirs = context.Pipe()
         processes.append(context.Process(target=serve, args=(theirs, architecture, names)))
         processes[-1].start()
@@ -169,7 +183,10 @@ def measure(architecture: Architecture, *, rounds: int, seconds: float) -> dict[
         run(name, 2)  # imports, allocator, caches
         steps[name] = max(8, round(seconds * 4 / run(name, 4)))
     found: dict[str, list[float]] = {name: [] for name in ENGINES}
+    ceilings = []
     for _ in range(rounds):
+        profile = probe(torch.device("cpu"), repeats=5, sizes=PRODUCT_SIZES, threads=(1,))
+        ceilings.append(profile.ceiling(1) or 0.0)
         for name in ENGINES:
             tokens = steps[name] * BATCH_SIZE * CONTEXT_TOKENS
             found[name].append(tokens / run(name, steps[name]))
@@ -177,12 +194,14 @@ def measure(architecture: Architecture, *, rounds: int, seconds: float) -> dict[
         connection.send(None)
     for process in processes:
         process.join()
-    return found
+    return found, ceilings
 
 
 ENGINES: dict[str, Callable[[Architecture], Callable[[np.ndarray], float]]] = {
     HF: functools.partial(trainer_engine, bf16=False),
     HF_BF16: functools.partial(trainer_engine, bf16=True),
+    PLAIN: functools.partial(plain_engine, autocast=False),
+    PLAIN_AUTOCAST: functools.partial(plain_engine, autocast=True),
     OURS: functools.partial(our_engine, optimizer="adamw"),
     OURS_MUON: functools.partial(our_engine, optimizer="muon"),
 }
@@ -199,8 +218,15 @@ def main() -> None:
     results = []
     for hidden_size, vocab_size in ((128, 256), (256, 4096)):
         architecture = make_architecture(hidden_size, vocab_size)
-        speeds = measure(architecture, rounds=options.rounds, seconds=options.seconds)
-        results.append({"architecture": architecture.summary(), "tokens_per_second": speeds})
+        speeds, ceilings = measure(architecture, rounds=options.rounds, seconds=options.seconds)
+        results.append(
+            {
+                "architecture": architecture.summary(),
+                "train_flops_per_token": 3 * architecture.flops_per_token(),
+                "ceiling_flops_per_second": ceilings,
+                "tokens_per_second": speeds,
+            }
+        )
     report = {
         "torch": torch.__version__,
         "dtype": dtype_name(choose_dtype("auto", torch.device("cpu"))),
@@ -212,14 +238,20 @@ def main() -> None:
         return
     print(f"torch {report['torch']}, one thread, CPU clock, archsmith in {report['dtype']}")
     for result in results:
-        print(f"\n{result['architecture']}, {BATCH_SIZE} windows of {CONTEXT_TOKENS} tokens")
+        ceiling = statistics.median(result["ceiling_flops_per_second"])
+        print(
+            f"\n{result['architecture']}, {BATCH_SIZE} windows of {CONTEXT_TOKENS} tokens, "
+            f"ceiling {ceiling / 1e9:.0f} GFLOP/s"
+        )
         speeds = result["tokens_per_second"]
         medians = {name: statistics.median(values) for name, values in speeds.items()}
         for name, values in speeds.items():
+            share = medians[name] * result["train_flops_per_token"] / ceiling
             print(
                 f"  {name:16} {medians[name]:8.0f} tokens/s  ({min(values):.0f} to "
                 f"{max(values):.0f})  {medians[name] / medians[HF]:.2f}x {HF}, "
-                f"{medians[name] / medians[HF_BF16]:.2f}x {HF_BF16}"
+                f"{medians[name] / medians[HF_BF16]:.2f}x {HF_BF16}, "
+                f"{medians[name] / medians[PLAIN]:.2f}x {PLAIN}, {share:.0%} of the ceiling"
             )
 
 

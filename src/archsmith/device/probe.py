@@ -28,6 +28,7 @@ def probe(
     *,
     repeats: int = 7,
     sizes: Sequence[tuple[int, int, int]] | None = None,
+    threads: Sequence[int] | None = None,
     array_bytes: int = ARRAY_BYTES,
     on_progress: Callable[[str, float], None] = lambda what, fraction: None,
 ) -> DeviceProfile:
@@ -36,11 +37,12 @@ def probe(
     Args:
         repeats: timings of each size, number format and number of threads; medians are kept.
         sizes: of the products, as (rows, inner, columns).
+        threads: numbers of threads to measure with; one and all cores, on a GPU one.
         array_bytes: of each of the three arrays whose sum is timed.
     """
     assert repeats >= 1
     cuda = device.type == "cuda"
-    threads = [1] if cuda else sorted({1, num_usable_cores()})
+    threads = threads or ([1] if cuda else sorted({1, num_usable_cores()}))
     sizes = sizes or (GPU_SIZES if cuda else CPU_SIZES)
     dtypes = (torch.float32, torch.bfloat16)
     steps, done = len(threads) * (repeats * len(sizes) * len(dtypes) + repeats), 0
