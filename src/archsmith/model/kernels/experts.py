@@ -124,21 +124,24 @@ class _GroupedExperts(Function):
         gated, upped = products_with(rows, gate.mT, ends), products_with(rows, up.mT, ends)
         hidden = F.silu(gated).mul_(upped)
         out = products_with(hidden, down.mT, ends)
-        ctx.save_for_backward(rows, gated, upped, weights, gate, up, down, tokens, positions, ends)
+        ctx.save_for_backward(
+            rows, gated, upped, out, weights, gate, up, down, tokens, positions, ends
+        )
         return _add_up(out, positions, weights)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        rows, gated, upped, weights, gate, up, down, tokens, positions, ends = ctx.saved_tensors
+        rows, gated, upped, out, weights, gate, up, down, tokens, positions, ends = (
+            ctx.saved_tensors
+        )
         weight = weights.new_zeros(len(tokens), 1)  # 0 for padding, which then adds nothing
         weight[positions.flatten(), 0] = weights.flatten()
-        grad = grads[0].index_select(0, tokens)  # of a row's result before it was weighted
-        silu = F.silu(gated)
-        hidden = silu * upped
+        grad = grads[0].index_select(0, tokens)
+        grad_weights = torch.linalg.vecdot(grad, out)[positions]
+        grad.mul_(weight)
         grad_hidden = products_with(grad, down, ends)
-        grad_weights = torch.linalg.vecdot(grad_hidden, hidden)[positions]
-        grad_hidden.mul_(weight)
-        grad_down = products_within(grad.mul_(weight), hidden, ends)
+        silu = F.silu(gated)
+        grad_down = products_within(grad, silu * upped, ends)
         grad_up = silu.mul_(grad_hidden)
         grad_gate = torch.ops.aten.silu_backward(grad_hidden.mul_(upped), gated)
         grad_rows = products_with(grad_gate, gate, ends).add_(products_with(grad_up, up, ends))
