@@ -110,6 +110,7 @@ def test_a_point_without_carrier_is_refused_with_the_reason(architecture, reason
             "norm_topk_prob must be true in llama.cpp",
         ),
         (qwen2_moe(tie_word_embeddings=True), "gguf", "tie_word_embeddings must be false"),
+        (llama(mixer={"rope": None}), "gguf", "a layer at least must have rope"),
         (olmoe(kv=2), "gguf", "num_key_value_heads must equal num_attention_heads"),
         (mimo(tie_word_embeddings=True), "gguf", "tie_word_embeddings must be false"),
         (padded_qwen3(tie_word_embeddings=False), "gguf", "whose openelm has no other head"),

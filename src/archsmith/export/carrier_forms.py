@@ -61,7 +61,7 @@ def _long_rope_config(rope: Rope, context: int | None) -> dict[str, Any]:
         "short_factor": list(long_rope.short_factor),
         "long_factor": list(long_rope.long_factor),
         "original_max_position_embeddings": long_rope.original_max_position_embeddings,
-        "factor": context / long_rope.original_max_position_embeddings,
+        "factor": max(1.0, context / long_rope.original_max_position_embeddings),
     }
     if long_rope.long_attention_factor is not None:
         parameters["attention_factor"] = long_rope.long_attention_factor
@@ -167,6 +167,21 @@ def window_or_context(architecture: Architecture) -> int:
     return next((w for w in windows if w), architecture.max_position_embeddings)
 
 
+def window_keys(architecture: Architecture) -> dict[str, Value]:
+    """Which layers of a GGUF file have a window, and how long it is.
+
+    llama.cpp aborts where an architecture with windows has none: then the first layer gets one as
+    long as the context, which masks nothing.
+    """
+    windowed = [window_of(architecture, layer.mixer) is not None for layer in architecture.layers]
+    if not any(windowed):
+        windowed[0] = True
+    return {
+        "attention.sliding_window": window_or_context(architecture),
+        "attention.sliding_window_pattern": tuple(windowed),
+    }
+
+
 def gguf_keys(architecture: Architecture) -> dict[str, Value]:
     """Keys that every architecture of llama.cpp reads; arrays where layers differ."""
     layers = architecture.layers
@@ -222,9 +237,6 @@ def granite_swa_keys(architecture: Architecture) -> dict[str, Value]:
         **{key: value for key, value in optional.items() if value != 1.0},
         "logit_scale": architecture.logits_scaling,
         "attention.scale": mixers[0].softmax_scale,
-        "attention.sliding_window": window_or_context(architecture),
-        "attention.sliding_window_pattern": tuple(
-            window_of(architecture, m) is not None for m in mixers
-        ),
+        **window_keys(architecture),
         "attention.rope_pattern": tuple(m.rope is not None for m in mixers),
     }

@@ -12,7 +12,7 @@ from archsmith.architecture.feed_forwards.gated_mlp import GatedMlp
 from archsmith.architecture.feed_forwards.mixture_of_experts import MixtureOfExperts
 from archsmith.architecture.tree import Architecture, Layer
 from archsmith.export.carrier_expert_forms import huggingface_experts, plain_experts
-from archsmith.export.carrier_forms import gguf_keys, shape_config, window_or_context
+from archsmith.export.carrier_forms import gguf_keys, shape_config, window_keys, window_or_context
 from archsmith.export.carrier_rules import (
     not_carried,
     one_window,
@@ -200,10 +200,7 @@ def mimo2_keys(architecture: Architecture) -> dict[str, Value]:
         "expert_count": experts.num_experts if experts else 0,
         "expert_used_count": experts.num_experts_per_tok if experts else 0,
         "expert_feed_forward_length": inner,
-        "attention.sliding_window": window_or_context(architecture),
-        "attention.sliding_window_pattern": tuple(
-            _windowed(architecture, layer) for layer in architecture.layers
-        ),
+        **window_keys(architecture),
         "rope.freq_base": full,
         "rope.freq_base_swa": windowed,
     }

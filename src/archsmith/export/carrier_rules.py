@@ -282,6 +282,13 @@ def of_granite_swa(architecture: Architecture, mixers: Sequence[Attention]) -> l
     return found + one_window(architecture, mixers)
 
 
+def some_rope_in_llamacpp(architecture: Architecture, kinds: Sequence[Layer]) -> list[str]:
+    """llama.cpp aborts where nothing reads the positions."""
+    if any(kind.mixer.rope is not None for kind in kinds):
+        return []
+    return ["a layer at least must have rope: llama.cpp aborts without any"]
+
+
 def one_window(architecture: Architecture, mixers: Sequence[Attention]) -> list[str]:
     """The files hold one window for all layers that have one."""
     windows = {window_of(architecture, m) for m in mixers} - {None}

@@ -38,6 +38,7 @@ from archsmith.export.carrier_rules import (
     of_starcoder2,
     original_context,
     refusals,
+    some_rope_in_llamacpp,
 )
 from archsmith.export.carrier_tensors import (
     granite_swa_gguf,
@@ -153,7 +154,12 @@ DENSE = (
             config=granite_swa_config,
             layer=granite_swa_huggingface,
         ),
-        gguf=GgufForm("granite_swa", keys=granite_swa_keys, layer=granite_swa_gguf),
+        gguf=GgufForm(
+            "granite_swa",
+            keys=granite_swa_keys,
+            layer=granite_swa_gguf,
+            refusals=some_rope_in_llamacpp,
+        ),
     ),
     Carrier(
         name="StarCoder2",

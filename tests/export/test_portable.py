@@ -1,0 +1,50 @@
+"""What both targets are said to hold passes the gate: written, reloaded, compared in both."""
+
+import random
+from collections import Counter
+
+import pytest
+from export_helpers import make_tokenizer, random_weights, write_gguf
+from random_points import random_point
+
+from archsmith.export.carriers import find_carrier
+from archsmith.export.formats.huggingface import PART as HUGGINGFACE
+from archsmith.export.gate import check_export
+from archsmith.export.layout import gguf_num_bytes, tokenizer_num_bytes
+
+
+def exported(folder, point, *, seed):
+    """The gate's report on a point with random weights; its file has the predicted bytes."""
+    weights, tokenizer = random_weights(point, seed), make_tokenizer(point.vocab_size)
+    options = {"architecture": point, "weights": weights, "tokenizer": tokenizer}
+    HUGGINGFACE.write(folder / "hf", metadata={}, overwrite=True, **options)
+    path = folder / "file.gguf"
+    write_gguf(path, point, weights=weights, tokenizer=tokenizer, overwrite=True)
+    assert path.stat().st_size == gguf_num_bytes(point, tokenizer_num_bytes(tokenizer))
+    return check_export(huggingface=folder / "hf", gguf=[path], seed=seed, **options)
+
+
+def check(report, point):
+    assert report.runtime_kl_nats < 1e-6 or "Phi" in report.carrier, point
+    (file,) = report.files
+    assert file.quantization == point.quantization
+    assert file.kl_nats < 3.0, point
+
+
+def test_some_points_drawn_at_random_pass(tmp_path, in_process):
+    rng = random.Random(5)
+    for seed in range(6):
+        point = random_point(rng)
+        check(exported(tmp_path, point, seed=seed), point)
+
+
+@pytest.mark.slow
+def test_two_hundred_points_drawn_at_random_pass(tmp_path):
+    rng = random.Random(0)
+    carriers = Counter()
+    for seed in range(200):
+        point = random_point(rng)
+        carriers[find_carrier(point).name] += 1
+        check(exported(tmp_path, point, seed=seed), point)
+    assert min(carriers.values()) >= 2
+    assert len(carriers) >= 11, carriers
