@@ -100,20 +100,28 @@ def test_grouped_experts_are_experts_in_turn(grouped_mm, drawn):
         torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-4, msg=name)
 
 
-@settings(max_examples=30, deadline=None)
-@given(drawn=operands())
-def test_bfloat16_experts_follow_float32_to_their_rounding(drawn):
-    chosen, tensors, direction = drawn
-    rounded = {name: tensor.bfloat16() for name, tensor in tensors.items()}
+@pytest.mark.parametrize(
+    ("experts", "top_k", "width", "inner"), [(5, 2, 24, 40), (1, 1, 16, 8), (4, 4, 13, 7)]
+)
+def test_bfloat16_experts_follow_float32_to_their_rounding(experts, top_k, width, inner):
+    noise = torch.Generator().manual_seed(0)
+    shapes = {
+        "x": (60, width),
+        "weights": (60, top_k),
+        "gate": (experts, inner, width),
+        "up": (experts, inner, width),
+        "down": (experts, width, inner),
+    }
+    rounded = {name: torch.randn(s, generator=noise).bfloat16() for name, s in shapes.items()}
     exact = {name: tensor.float() for name, tensor in rounded.items()}
-    expected = result_and_gradients(experts_in_turn, chosen, exact, direction.bfloat16().float())
-    found = result_and_gradients(grouped_experts, chosen, rounded, direction.bfloat16().float())
+    chosen = torch.rand(60, experts, generator=noise).topk(top_k).indices
+    direction = torch.randn(60, width, generator=noise).bfloat16().float()
+    expected = result_and_gradients(experts_in_turn, chosen, exact, direction)
+    found = result_and_gradients(grouped_experts, chosen, rounded, direction)
     for name, tensor in expected.items():
         assert found[name].dtype == torch.bfloat16
-        error = (found[name].float() - tensor).norm()
-        # a weight's gradient is a product of vectors, often far smaller than they are
-        scale = direction.norm() * expected["out"].norm() if name == "weights" else tensor.norm()
-        assert error <= 0.06 * scale + 1e-3, name  # a bfloat16 keeps 8 bits
+        # a bfloat16 keeps 8 bits; a gradient is a product of many
+        assert (found[name].float() - tensor).norm() < 0.02 * tensor.norm(), name
 
 
 @pytest.mark.parametrize("multiple", [1, 4])
