@@ -20,6 +20,7 @@ _SPACES = {
     "windows": {"families": ("granite_swa", "llama"), "full_attention_every": (2, 3)},
     "phi": {"preset": "phi", "num_experts": (2, 4)},
 }
+_LARGER = presets.mixed(max_params="60M", hidden_sizes=(64, 128, 256, 384, 512))
 _MIXED = presets.tiny(**_SPACES["mixed"])
 
 
@@ -33,7 +34,12 @@ class TestTinySpaces(SpaceContract):
 @pytest.mark.parametrize("name", sorted(_SPACES))
 def test_the_size_is_exactly_what_enumeration_counts(name):
     space = presets.tiny(
-        hidden_sizes=(32, 96), depths=(1, 2, 4), quantizations=("Q8_0", "Q4_K_M"), **_SPACES[name]
+        hidden_sizes=(32, 96),
+        depths=(1, 3),
+        quantizations=("Q8_0", "Q4_K_M"),
+        tie_word_embeddings=(True,),
+        intermediate_ratios=(1.5, 2.0, 3.0),
+        **_SPACES[name],
     )
     points = list(space.points())
     assert space.size() == len(points) == len(set(points))
@@ -137,7 +143,7 @@ def test_windows_follow_the_context_and_every_nth_layer_sees_all():
 )
 def test_both_kinds_are_found_under_one_limit(limits):
     problem = Problem(
-        space=presets.mixed(),
+        space=_LARGER,
         objectives=("bits_per_byte",),
         limits=[Limit.parse(text) for text in limits],
         static_metrics=lambda point: {
@@ -153,7 +159,7 @@ def test_both_kinds_are_found_under_one_limit(limits):
 
 
 def test_moving_about_takes_milliseconds():
-    space, rng = presets.mixed(max_params="60M"), random.Random(0)
+    space, rng = _LARGER, random.Random(0)
     points = [space.sample(rng) for _ in range(40)]
     start = time.process_time()
     for point in points:

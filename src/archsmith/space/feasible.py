@@ -1,9 +1,9 @@
 """Points within hard limits: rejection first, then repair moves downhill on the excess.
 
 In an equal-budget comparison unfiltered random search lost more than half of its trials to limits
-that were known beforehand; here nothing leaves that a cost model can rule out. Repair makes no
-dense network out of one with experts: the shortest way down would always lead there, and a search
-over both would see few experts.
+that were known beforehand; here nothing leaves that a cost model can rule out. Whether a point has
+experts is drawn first and kept: rejection and repair would nearly always end at a dense network,
+and a search over both would see few experts.
 """
 
 import random
@@ -26,10 +26,12 @@ def sample_feasible(problem: Problem, rng: random.Random) -> Any:
     best, least = None, float("inf")
     for _ in range(_REJECTIONS):
         point = problem.space.sample(rng)
+        if best is not None and _has_experts(point) != _has_experts(best):
+            continue
         excess = problem.excess(point)
         if excess == 0:
             return point
-        if excess < least and (best is None or _has_experts(point) == _has_experts(best)):
+        if excess < least:
             best, least = point, excess
     ends = []
     for _ in range(_RESTARTS):
