@@ -2,11 +2,11 @@
 
 import pytest
 from export_helpers import make_tokenizer
-from stock_models import FAMILIES, build_stock
+from stock_models import FAMILIES, Stock, build_stock
 
 import archsmith
 from archsmith.data.tokenizer import Tokenizer
-from archsmith.errors import ConfigError
+from archsmith.errors import ConfigError, ExportError
 from archsmith.workflow.stock_model import load_stock_model
 
 
@@ -63,3 +63,20 @@ def test_a_stock_model_is_exported_and_checked(stock_llama, tmp_path):
     before = archsmith.read_huggingface(stock_llama)
     assert again.architecture == before.architecture
     assert all((again.weights[name] == before.weights[name]).all() for name in before.weights)
+
+
+@pytest.mark.slow
+def test_what_llama_cpp_cannot_hold_is_exported_for_transformers_alone(tmp_path):
+    pytest.importorskip("transformers")
+    folder = tmp_path / "phimoe"
+    plain = FAMILIES["phimoe"].config | {"sliding_window": None}
+    build_stock(Stock("Phimoe", plain), vocab_size=280).save_pretrained(folder)
+    make_tokenizer(280).save(folder / "tokenizer.json")
+    with pytest.raises(ExportError, match=r"PhiMoE: llama\.cpp's phimoe computes RMSNorm"):
+        archsmith.export_model(folder, tmp_path / "both")
+    assert not (tmp_path / "both").exists()
+    found = archsmith.export_model(folder, tmp_path / "out", formats=["huggingface"])
+    assert found.gate.transformers_class == "PhimoeForCausalLM"
+    assert found.gate.reference_kl_nats < 1e-9
+    assert found.decode_ms_per_token is None
+    assert [path.rsplit("/", 1)[-1] for path in found.paths] == ["transformers"]

@@ -8,6 +8,7 @@ from typing import Any
 from archsmith.config import Spec
 from archsmith.data.splits import Split
 from archsmith.errors import ConfigError
+from archsmith.export.carriers import carrier_of, unsupported
 from archsmith.export.formats.huggingface import PART as HUGGINGFACE
 from archsmith.export.gate import GateReport, check_export
 from archsmith.export.latency import decode_ms_per_token
@@ -29,11 +30,11 @@ from archsmith.workflow.training import train_interruptibly
 
 
 class Exported(Spec):
-    """What `export` wrote and found."""
+    """What `export` wrote and found; llama.cpp's time is None where it cannot hold the network."""
 
     paths: tuple[str, ...]
     gate: GateReport
-    decode_ms_per_token: float
+    decode_ms_per_token: float | None
 
 
 def train_trial(
@@ -124,11 +125,20 @@ def export_trained(
     quantization: str | None = None,
     overwrite: bool = False,
 ) -> Exported:
-    """Write a finished model's files and hold them against it in both runtimes."""
+    """Write a finished model's files and hold them against it in both runtimes.
+
+    llama.cpp is the second witness even where its file is not asked for, unless it has no
+    architecture that holds the network. Raises ExportError, GateError.
+    """
     architecture = requantized(model.architecture, quantization or model.architecture.quantization)
     facts: dict[str, Any] = {"name": model.folder.name, "tokenizer_hash": model.tokenizer.hash}
+    carrier_of(
+        architecture, ("huggingface", *formats)
+    )  # or the reasons, before anything is written
+    with_gguf = "gguf" in formats or not unsupported(architecture, ("gguf",))
+    written: list[Path] = []
     with tempfile.TemporaryDirectory(prefix="archsmith-export-") as spare:
-        # both are written and compared; what was not asked for is not kept
+        # what was not asked for is not kept
         folder = (output_dir if "huggingface" in formats else Path(spare)) / TRANSFORMERS
         HUGGINGFACE.write(
             folder,
@@ -138,28 +148,29 @@ def export_trained(
             metadata=facts,
             overwrite=overwrite,
         )
-        path = write_gguf(
-            model,
-            output_dir if "gguf" in formats else Path(spare),
-            architecture.quantization,
-            metadata=facts,
-            overwrite=overwrite,
-        )
+        if with_gguf:
+            path = write_gguf(
+                model,
+                output_dir if "gguf" in formats else Path(spare),
+                architecture.quantization,
+                metadata=facts,
+                overwrite=overwrite,
+            )
+            written.append(path)
         gate = check_export(
             architecture=architecture,
             weights=model.weights,
             tokenizer=model.tokenizer,
             huggingface=folder,
-            gguf=[path],
+            gguf=written,
             reference=own_logits(model),
         )
-        kept = {"gguf": path, "huggingface": folder}
-        written = [one for name, one in kept.items() if name in formats]
-    timing = decode_ms_per_token([architecture])[0]
+        written = [path for path in (*written, folder) if not path.is_relative_to(spare)]
+    timing = decode_ms_per_token([architecture])[0] if with_gguf else None
     return Exported(
-        paths=tuple(str(one) for one in written),
+        paths=tuple(str(path) for path in written),
         gate=gate,
-        decode_ms_per_token=timing.median_ms,
+        decode_ms_per_token=None if timing is None else timing.median_ms,
     )
 
 
