@@ -29,7 +29,8 @@ from archsmith.data.corpus import CorpusConfig
 from archsmith.data.hub import HubDataset
 from archsmith.data.protocol import ScoringProtocol
 from archsmith.export.carrier_table import CARRIERS
-from archsmith.export.carriers import Carrier, kinds_of_layers
+from archsmith.export.carriers import TARGETS, Carrier, find_carrier, kinds_of_layers
+from archsmith.space.branch import Branch
 from archsmith.space.presets import SpaceConfig
 from archsmith.train.recipe import Recipe
 from archsmith.trial import METRICS
@@ -414,10 +415,33 @@ def formats_page() -> str:
             "offered.\n",
             "Tokenizers are byte-level BPE with the pre-tokenizers "
             f"{_type(TokenizerConfig.model_fields['pre_tokenizer'].annotation)}.\n",
-            "The families of the search space (`llama`, `qwen3`, `phi3`, `phi`) use the first four "
-            "carriers. The others carry architectures written by hand.\n",
+            "## Families of the search space\n",
+            "| family | carrier | what it is |",
+            "| --- | --- | --- |",
+            *_families(),
+            "",
+            "A space is built for its targets: what a carrier refuses is left out before anything "
+            "is proposed. `archsmith presets` says what holds the published models.\n",
         ]
     )
+
+
+def _families() -> Iterator[str]:
+    """A row for every family, by the first of its kinds that something holds."""
+    for name in registry.names("families"):
+        family = registry.find("families", name)
+        if not type(family).__module__.startswith("archsmith."):
+            continue  # what happens to be installed beside us is not our reference
+        branch = Branch(family, family.dimensions)
+        width = branch.widths[-1]
+        points = [branch.build(branch.smallest(width, j)) for j in branch.kinds.joints(width)]
+        held = {
+            label: next((found.name for p in points if (found := find_carrier(p, targets))), "")
+            for label, targets in (("", TARGETS), (" (transformers alone)", TARGETS[:1]))
+        }
+        carrier = next((f"{row}{label}" for label, row in held.items() if row), "none: training")
+        doc = sys.modules[type(family).__module__].__doc__ or ""
+        yield f"| `{name}` | {carrier} | {_cell(doc.splitlines()[0])} |"
 
 
 Choices = Mapping[str, Any]

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from archsmith.architecture.tree import Architecture
 from archsmith.units import format_bytes, format_seconds
 from archsmith.workflow.suggestion import Suggestion
 
@@ -41,4 +42,14 @@ def suggestion_view(suggestion: Suggestion) -> "RenderableType":
         f"space 10^{suggestion.log10_space_size:.1f} architectures; an n-gram model on a sample of "
         f"the corpus reaches {suggestion.corpus_bits_per_byte:.2f} bits per byte",
     ]
+    if any(_has_experts(row.architecture) for row in suggestion.rows):
+        facts.insert(
+            2,
+            "experts: the prior knows dense networks only; its interval reaches from one with all "
+            "the parameters to one with the active ones, and the mean between is an assumption",
+        )
     return Group(table, Text(), *(Text(fact) for fact in facts))
+
+
+def _has_experts(architecture: Architecture) -> bool:
+    return architecture.num_active_params < architecture.num_params
