@@ -1,7 +1,7 @@
 import pytest
 from export_helpers import llama, write_gguf
 
-from archsmith.export import gate_runtimes, gate_tokens
+from archsmith.export import gate_runtimes, gate_tokens, score
 from archsmith.export.llamacpp import LlamaCpp
 
 
@@ -15,6 +15,7 @@ def gguf_file(tmp_path_factory):
 
 @pytest.fixture
 def in_process(monkeypatch):
-    """The gate runs llama.cpp in this process: starting another one is most of its time here."""
+    """Gate and scorer run llama.cpp in this process: starting another takes most of their time."""
     monkeypatch.setattr(gate_runtimes, "IsolatedLlamaCpp", LlamaCpp)
     monkeypatch.setattr(gate_tokens, "IsolatedLlamaCpp", LlamaCpp)
+    monkeypatch.setattr(score, "IsolatedLlamaCpp", LlamaCpp)

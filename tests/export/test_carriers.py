@@ -192,6 +192,15 @@ def test_limits_are_told():
     assert "for texts of at most 256 tokens" in limit
 
 
+def test_long_rope_of_equal_factors_has_no_switch():
+    # Llama 3.1's scaling in these terms
+    factors = {"short_factor": [2.0] * 3, "long_factor": [2.0] * 3}
+    rope = {"partial_rotary_factor": 0.5, "long_rope": long_rope(3, 64, **factors)}
+    architecture = phi3_long(mixer={"rope": rope})
+    assert unsupported(architecture) == []
+    assert carrier_of(architecture).limits(architecture) == []
+
+
 def test_reasons_are_those_of_the_nearest_carrier():
     (reason,) = unsupported(phi(tie_word_embeddings=True))
     assert reason.startswith("Phi: ")

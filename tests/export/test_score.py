@@ -71,7 +71,9 @@ def test_both_runtimes_give_the_same_score(setting):
 
 @pytest.mark.parametrize("family", ["Mixtral", "Phi-3 with LongRoPE"])
 @pytest.mark.parametrize("context_bytes", [400, 900])
-def test_experts_and_long_contexts_score_alike(setting, tmp_path, family, context_bytes):
+def test_experts_and_long_contexts_score_alike(
+    setting, tmp_path, family, context_bytes, in_process
+):
     # windows of about 230 and 520 tokens, this side of LongRoPE's switch at 256 and beyond it
     _, token_file_for, tokenizer = setting
     architecture = CARRIED[family](vocab_size=275, context=1024)

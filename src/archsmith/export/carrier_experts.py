@@ -27,6 +27,7 @@ from archsmith.export.carrier_rules import (
     head_dim_follows,
     qk_norm,
     refusals,
+    switch_of,
 )
 from archsmith.export.carriers import Carrier, GgufForm, HuggingFaceForm, Refusals
 
@@ -111,10 +112,8 @@ def _olmoe_in_llamacpp(architecture: Architecture, kinds: Sequence[Layer]) -> li
 
 def _phimoe_longest_text(architecture: Architecture) -> int:
     """Up to where transformers' class, which never uses long_factor, computes the network."""
-    rope = architecture.layers[0].mixer.rope.long_rope
-    if rope is None or rope.short_factor == rope.long_factor:
-        return architecture.max_position_embeddings
-    return min(rope.original_max_position_embeddings, architecture.max_position_embeddings)
+    context = architecture.max_position_embeddings
+    return min(switch_of(architecture) or context, context)
 
 
 def _phimoe_limits(architecture: Architecture) -> list[str]:

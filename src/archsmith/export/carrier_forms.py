@@ -5,7 +5,7 @@ from typing import Any
 
 from archsmith.architecture.rope import Rope
 from archsmith.architecture.tree import Architecture, Layer
-from archsmith.export.carrier_rules import original_context, window_of
+from archsmith.export.carrier_rules import window_of
 from archsmith.export.carrier_tensors import has_bias
 from archsmith.export.carriers import Value
 
@@ -109,8 +109,7 @@ def phi3_config(architecture: Architecture) -> dict[str, Any]:
         **shape_config(architecture),
         "hidden_act": "silu",
         "rms_norm_eps": architecture.final_norm.eps,
-        "original_max_position_embeddings": original_context(architecture)
-        or architecture.max_position_embeddings,
+        "original_max_position_embeddings": _original_context(architecture),
         "sliding_window": None,
         "pad_token_id": None,
         **rope_config(
@@ -119,6 +118,13 @@ def phi3_config(architecture: Architecture) -> dict[str, Any]:
             context=architecture.max_position_embeddings,
         ),
     }
+
+
+def _original_context(architecture: Architecture) -> int:
+    long_rope = architecture.layers[0].mixer.rope.long_rope
+    if long_rope is None:
+        return architecture.max_position_embeddings
+    return int(long_rope.original_max_position_embeddings)
 
 
 def granite_swa_config(architecture: Architecture) -> dict[str, Any]:
@@ -214,15 +220,14 @@ def _one_or_all(values: Sequence[int]) -> int | tuple[int, ...]:
 def phi3_keys(architecture: Architecture) -> dict[str, Value]:
     """Those of `phi3`. LongRoPE's factors are tensors."""
     context = architecture.max_position_embeddings
-    rope = architecture.layers[0].mixer.rope
-    keys = gguf_keys(architecture)
-    if rope.long_rope is None:
-        return {**keys, "rope.scaling.original_context_length": context}
-    return {
-        **keys,
-        "rope.scaling.original_context_length": rope.long_rope.original_max_position_embeddings,
-        "rope.scaling.attn_factor": rope.long_rope.attention_factor(context, context),
+    long_rope = architecture.layers[0].mixer.rope.long_rope
+    keys = {
+        **gguf_keys(architecture),
+        "rope.scaling.original_context_length": _original_context(architecture),
     }
+    if long_rope is None:
+        return keys
+    return {**keys, "rope.scaling.attn_factor": long_rope.attention_factor(context, context)}
 
 
 def granite_swa_keys(architecture: Architecture) -> dict[str, Value]:

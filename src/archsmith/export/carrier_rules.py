@@ -242,7 +242,7 @@ def of_phi3(architecture: Architecture, mixers: Sequence[Attention]) -> list[str
 
 def long_rope_in_llamacpp(architecture: Architecture, kinds: Sequence[Layer]) -> list[str]:
     """llama.cpp rotates by the long factors where its context, rounded up, is past the switch."""
-    original = original_context(architecture)
+    original = switch_of(architecture)
     if original is not None and original < CONTEXT_STEP:
         return [
             f"long_rope.original_max_position_embeddings must be at least {CONTEXT_STEP}, got "
@@ -251,12 +251,13 @@ def long_rope_in_llamacpp(architecture: Architecture, kinds: Sequence[Layer]) ->
     return []
 
 
-def original_context(architecture: Architecture) -> int | None:
-    """Tokens before LongRoPE's switch; None without LongRoPE."""
+def switch_of(architecture: Architecture) -> int | None:
+    """Tokens of a text up to which LongRoPE turns by other frequencies than beyond; or None."""
     for layer in architecture.layers:
         rope = layer.mixer.rope
         if rope is not None and rope.long_rope is not None:
-            return rope.long_rope.original_max_position_embeddings
+            same = rope.long_rope.short_factor == rope.long_rope.long_factor
+            return None if same else int(rope.long_rope.original_max_position_embeddings)
     return None
 
 

@@ -36,9 +36,9 @@ from archsmith.export.carrier_rules import (
     of_phi3,
     of_qwen3,
     of_starcoder2,
-    original_context,
     refusals,
     some_rope_in_llamacpp,
+    switch_of,
 )
 from archsmith.export.carrier_tensors import (
     granite_swa_gguf,
@@ -61,7 +61,7 @@ _MULTIPLIERS = frozenset(
 
 
 def _long_rope_limits(architecture: Architecture) -> list[str]:
-    original = original_context(architecture)
+    original = switch_of(architecture)
     if original is None:
         return []
     short = original // CONTEXT_STEP * CONTEXT_STEP

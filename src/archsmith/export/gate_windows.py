@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from archsmith.architecture.tree import Architecture
-from archsmith.export.carrier_rules import CONTEXT_STEP, original_context
+from archsmith.export.carrier_rules import CONTEXT_STEP, switch_of
 from archsmith.export.carriers import Carrier
 
 _TOKENS = 96
@@ -58,7 +58,7 @@ def _length(architecture: Architecture, carrier: Carrier) -> int:
     spans = [getattr(layer.mixer, "sliding_window", None) or 0 for layer in architecture.layers]
     wanted = min(max(_TOKENS, max(spans) + _PAST), _LONGEST)
     wanted = min(wanted, architecture.max_position_embeddings)
-    original = original_context(architecture)
+    original = switch_of(architecture)
     if original is None:
         return wanted
     # llama.cpp rounds its context up, and must not reach the switch by that
@@ -68,7 +68,7 @@ def _length(architecture: Architecture, carrier: Carrier) -> int:
 
 def _beyond(architecture: Architecture, carrier: Carrier) -> int | None:
     """The length of a text past LongRoPE's switch, where every runtime can compute one."""
-    original = original_context(architecture)
+    original = switch_of(architecture)
     longest = architecture.max_position_embeddings
     form = carrier.huggingface
     if form is not None and form.longest_text is not None:
