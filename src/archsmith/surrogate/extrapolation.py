@@ -1,0 +1,81 @@
+"""How wrong a surrogate is where nothing was measured: a size or a corpus left out altogether."""
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from archsmith.errors import ConfigError, EvaluationError
+from archsmith.surrogate.process import Kind
+from archsmith.surrogate.readings import Reading
+from archsmith.surrogate.surrogate import fit_surrogate
+
+_SAME_SIZE = 0.25  # of the logarithm of non-embedding parameters: within a quarter, one class
+_KINDS = (Kind.MEAN, Kind.BOTH)
+
+
+class Extrapolation(NamedTuple):
+    """Errors on groups left out.
+
+    Attributes:
+        error_by_group: mean absolute error in the values' unit, by group.
+        mean_error: over all readings left out.
+        coverage: share of them inside intervals of 90 %.
+        notes: groups that could not be predicted, and why.
+    """
+
+    error_by_group: dict[str, float]
+    mean_error: float
+    coverage: float
+    notes: tuple[str, ...]
+
+
+def leave_one_size_out(readings: Sequence[Reading], *, unit: float = 1.0) -> Extrapolation:
+    """Every class of sizes predicted from the others; classes are a quarter apart, or more.
+
+    Raises ConfigError where there are fewer than two, or the size is not known.
+    """
+    name = "log_num_non_embedding_params"
+    if not readings or name not in readings[0].features:
+        raise ConfigError(f"leaving sizes out needs the feature '{name}'")
+    sizes = sorted({reading.features[name] for reading in readings})
+    classes: dict[float, str] = {}
+    first = sizes[0]
+    for size in sizes:
+        first = first if size - first < _SAME_SIZE else size
+        classes[size] = f"from {math.exp(first):.4g} parameters"
+    return _leave_out(readings, lambda reading: classes[reading.features[name]], unit, "sizes")
+
+
+def leave_one_corpus_out(readings: Sequence[Reading], *, unit: float = 1.0) -> Extrapolation:
+    """Every corpus predicted from the others. Raises ConfigError where there are fewer than two."""
+    return _leave_out(readings, lambda reading: reading.corpus, unit, "corpora")
+
+
+def _leave_out(
+    readings: Sequence[Reading], group: Callable[[Reading], Hashable], unit: float, what: str
+) -> Extrapolation:
+    groups = list(dict.fromkeys(group(reading) for reading in readings))
+    if len(groups) < 2:
+        raise ConfigError(f"leaving {what} out needs at least two, got {len(groups)}")
+    by_group, errors, inside, notes = {}, [], [], []
+    for one in groups:
+        kept = [reading for reading in readings if group(reading) != one]
+        left = [reading for reading in readings if group(reading) == one]
+        try:
+            forecast = fit_surrogate(kept, unit=unit, kinds=_KINDS, calibrate=False).predict(left)
+        except EvaluationError as error:
+            notes.append(f"{one}: {error}")
+            continue
+        values = np.array([reading.value for reading in left])
+        away = np.abs(forecast.mean - values)
+        by_group[str(one)] = float(away.mean())
+        errors += away.tolist()
+        inside += ((forecast.low <= values) & (values <= forecast.high)).tolist()
+    return Extrapolation(
+        by_group,
+        float(np.mean(errors)) if errors else math.nan,
+        float(np.mean(inside)) if inside else math.nan,
+        tuple(notes),
+    )

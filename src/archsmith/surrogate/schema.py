@@ -1,0 +1,141 @@
+"""How readings become numbers for a process: what its columns mean, fixed by the readings fitted.
+
+A process sees, per point: scaled features (choices one-hot), the slopes of its mean function (of
+the law about its fit, or the features themselves where there is no law) times the prior's spreads,
+the logarithm of the text read, the trunk's number, and the mean itself. Linear in the slopes, a
+process knows how uncertain its mean is and how that uncertainty is shared between points.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from archsmith.prior import unique_equivalent
+from archsmith.surrogate.law import LawFit, evaluate, fit_law, jacobian, table
+from archsmith.surrogate.readings import CHOICE_PREFIX, Reading, columns, group_numbers, has_law
+
+_FLAT = 1e-9  # a feature that varies less is left out
+
+
+class Schema(NamedTuple):
+    """The columns of a process.
+
+    Attributes:
+        numbers: features that are numbers, with `center` and `spread` of the fitted ones.
+        choices: features that are unordered choices, with the `levels` seen of each.
+        law: the law whose slopes are the mean's; None where the mean is linear in the features.
+        offset, scale: values are (value - offset) / scale inside.
+        text_center: mean logarithm of text read, 0 where it is not known.
+    """
+
+    numbers: tuple[str, ...]
+    center: np.ndarray
+    spread: np.ndarray
+    choices: tuple[str, ...]
+    levels: tuple[tuple[float, ...], ...]
+    law: LawFit | None
+    offset: float
+    scale: float
+    text_center: float
+    knows_text: bool
+
+    @property
+    def num_features(self) -> int:
+        """Columns of scaled features, choices one per level."""
+        return len(self.numbers) + sum(map(len, self.levels))
+
+    @property
+    def num_slopes(self) -> int:
+        """Columns of slopes of the mean."""
+        return len(self.law.letters) if self.law else 1 + self.num_features
+
+    @property
+    def num_columns(self) -> int:
+        """All columns: features, slopes, text, trunk, mean."""
+        return self.num_features + self.num_slopes + 3
+
+
+def make_schema(readings: Sequence[Reading], *, law: LawFit | None) -> Schema:
+    """The schema of readings, of which there is at least one."""
+    names = tuple(readings[0].features)
+    values = columns([reading.features for reading in readings], names)
+    spread = values.std(axis=0)
+    choices = tuple(name for name in names if name.startswith(CHOICE_PREFIX))
+    kept = [
+        index for index, name in enumerate(names) if name not in choices and spread[index] > _FLAT
+    ]
+    levels = tuple(
+        tuple(float(level) for level in np.unique(values[:, names.index(name)])) for name in choices
+    )
+    target = np.array([reading.value for reading in readings])
+    if law is None:
+        offset, scale = float(np.median(target)), float(target.std())
+    else:  # what the law leaves
+        offset = 0.0
+        data = table(readings, knows_text=law.knows_text)
+        left = target / law.unit - evaluate(data, law.values, law.letters)
+        scale = max(float(np.sqrt(np.mean(left**2))) * law.unit, law.noise)
+    text = _log_text(readings)
+    return Schema(
+        numbers=tuple(names[index] for index in kept),
+        center=values[:, kept].mean(axis=0),
+        spread=spread[kept],
+        choices=choices,
+        levels=levels,
+        law=law,
+        offset=offset,
+        scale=scale if scale > 1e-12 * max(1.0, abs(float(np.median(target)))) else 1.0,
+        text_center=float(text.mean()) if text is not None else 0.0,
+        knows_text=text is not None,
+    )
+
+
+def inputs(
+    schema: Schema, readings: Sequence[Reading], *, trunks: Sequence[int] | None = None
+) -> np.ndarray:
+    """The columns of readings or of points to predict, [points, num_columns].
+
+    Args:
+        trunks: a number per point; those of `group_numbers` if not told. Equal numbers share luck.
+    """
+    points = [reading.features for reading in readings]
+    numbers = (columns(points, schema.numbers) - schema.center) / schema.spread
+    codes = [
+        (columns(points, [name]) == np.array(levels)).astype(float)
+        for name, levels in zip(schema.choices, schema.levels, strict=True)
+    ]
+    one_hot = np.concatenate(codes, axis=1) if codes else np.zeros((len(points), 0))
+    if schema.law is None:
+        mean = np.zeros(len(points))
+        slopes = np.concatenate([np.ones((len(points), 1)), numbers, one_hot], axis=1)
+    else:
+        law = schema.law
+        data = table(readings, knows_text=law.knows_text)
+        by_letter = jacobian(data, law.values, law.letters) * law.unit
+        mean = evaluate(data, law.values, law.letters) * law.unit
+        mean = mean + by_letter @ (law.prior_values - law.values)
+        slopes = by_letter * law.prior_spreads
+    text = _log_text(readings) if schema.knows_text else None
+    text = text - schema.text_center if text is not None else np.zeros(len(points))
+    groups = group_numbers(readings) if trunks is None else np.asarray(trunks)
+    parts = [
+        numbers,
+        one_hot,
+        slopes / schema.scale if schema.law else slopes,
+        text[:, None],
+        groups[:, None].astype(float),
+        ((mean - schema.offset) / schema.scale if schema.law else mean)[:, None],
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def fit_mean(readings: Sequence[Reading], *, unit: float) -> LawFit | None:
+    """The law of readings that have its features, else None."""
+    return fit_law(readings, unit=unit) if has_law(tuple(readings[0].features)) else None
+
+
+def _log_text(readings: Sequence[Reading]) -> np.ndarray | None:
+    if any(reading.train_bytes is None for reading in readings):
+        return None
+    return np.log([unique_equivalent(r.train_bytes or 1.0, r.unique_bytes) for r in readings])

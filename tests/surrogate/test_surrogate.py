@@ -1,0 +1,175 @@
+"""Law, process or both: the readings decide; trunks share luck; intervals; falling back."""
+
+import math
+
+import numpy as np
+import pytest
+from helpers_surrogate import draw_features, draw_readings, planted
+
+from archsmith.errors import ConfigError, EvaluationError
+from archsmith.surrogate import surrogate as module
+from archsmith.surrogate.extrapolation import leave_one_corpus_out, leave_one_size_out
+from archsmith.surrogate.process import Kind, fit_process
+from archsmith.surrogate.readings import Reading
+from archsmith.surrogate.surrogate import fit_surrogate, update_surrogate
+
+
+def wave(features):
+    return 0.08 * math.sin(4 * features["wave"])
+
+
+def errors(surrogate, readings):
+    return np.abs(surrogate.predict(readings).mean - [reading.value for reading in readings])
+
+
+def covered(surrogate, readings):
+    forecast = surrogate.predict(readings)
+    values = np.array([reading.value for reading in readings])
+    return (forecast.low <= values) & (values <= forecast.high)
+
+
+def test_where_the_law_holds_the_law_alone_is_chosen():
+    assert fit_surrogate(draw_readings(30), calibrate=False).description == "law only"
+
+
+def test_what_the_law_leaves_is_the_process():
+    readings = draw_readings(90, extra=wave)
+    surrogate = fit_surrogate(readings[:45], calibrate=False)
+    law = fit_surrogate(readings[:45], kinds=[Kind.MEAN], calibrate=False)
+    assert surrogate.description == "law + process"
+    assert errors(surrogate, readings[45:]).mean() < 0.5 * errors(law, readings[45:]).mean()
+
+
+def test_what_no_law_describes_is_left_to_the_process():
+    rng = np.random.default_rng(0)
+
+    def bumpy(features):
+        return math.cos(2 * features["log_width_depth_ratio"]) + math.sin(4 * features["wave"])
+
+    features = [draw_features(rng, wave=rng.uniform(-1, 1)) for _ in range(60)]
+    readings = [Reading(f, 2 + bumpy(f)) for f in features]
+    assert fit_surrogate(readings, calibrate=False).description in ("process only", "law + process")
+
+
+def test_choices_switch_the_law_off_by_their_names():
+    rng = np.random.default_rng(1)
+    effect = rng.normal(size=(4, 3))
+
+    def reading():
+        picks = rng.integers(0, 3, 4)
+        features = {f"choice_{place}": float(pick) for place, pick in enumerate(picks)}
+        value = sum(effect[place, pick] for place, pick in enumerate(picks))
+        return Reading(features, value + 0.05 * rng.standard_normal())
+
+    surrogate = fit_surrogate([reading() for _ in range(40)], calibrate=False)
+    fresh = [reading() for _ in range(40)]
+    assert surrogate.fitted.schema.law is None
+    assert "linear mean" in surrogate.description
+    assert errors(surrogate, fresh).mean() < 0.15
+
+
+@pytest.mark.slow
+def test_calibrated_intervals_hold_as_often_as_they_say():
+    inside = []
+    for seed in range(3):
+        readings = draw_readings(74, seed=seed, noise=0.01, extra=wave)
+        surrogate = fit_surrogate(readings[:24], iterations=15)
+        inside += covered(surrogate, readings[24:]).tolist()
+    assert 0.75 < np.mean(inside) < 0.99
+
+
+def trunks(count, fractions, *, seed=0):
+    """Readings of trunks at fractions of 64 MB; each has its luck, which the rungs share."""
+    rng = np.random.default_rng(seed)
+    readings = []
+    for number in range(count):
+        features = draw_features(rng)
+        luck = 0.05 * rng.standard_normal()
+        for fraction in fractions:
+            value = planted(features, 64e6 * fraction) + luck + 0.003 * rng.standard_normal()
+            readings.append(Reading(features, value, 64e6 * fraction, trunk=number))
+    return readings
+
+
+def test_an_early_reading_of_a_trunk_tells_of_its_end():
+    readings = trunks(18, (0.03, 0.1, 0.3, 1.0))
+    finished, running = readings[: 4 * 12], readings[4 * 12 :]
+    surrogate = fit_surrogate([*finished, *running[::4]], kinds=[Kind.MEAN], calibrate=False)
+    ends = running[3::4]
+    strangers = [reading._replace(trunk=None) for reading in ends]
+    assert errors(surrogate, ends).mean() < 0.5 * errors(surrogate, strangers).mean()
+    known, new = surrogate.predict(ends).deviation, surrogate.predict(strangers).deviation
+    assert (known < new).all()
+    assert covered(surrogate, ends).mean() > 0.6
+    # a later rung tells more
+    later = fit_surrogate(
+        [*finished, *running[::4], *running[2::4]], kinds=[Kind.MEAN], calibrate=False
+    )
+    assert (later.predict(ends).deviation < known).all()
+
+
+def test_intervals_widen_beyond_four_times_the_longest_text():
+    readings = trunks(10, (0.5, 1.0))
+    surrogate = fit_surrogate(readings, kinds=[Kind.MEAN], calibrate=False)
+    point = readings[0]._replace(trunk=None)
+    reach = [
+        surrogate.predict([point._replace(train_bytes=64e6 * times)]).deviation[0]
+        for times in (1, 4, 64)
+    ]
+    relative = 4 * 0.0213 / 1.645 * surrogate.predict([point]).mean[0]
+    assert reach[0] <= reach[1] * 1.2
+    assert reach[2] > max(1.5 * reach[1], 0.5 * relative)
+
+
+def test_a_kind_that_does_not_fit_gives_way_and_is_named(monkeypatch):
+    def failing(schema, table, values, kind, *, iterations):
+        if kind is not Kind.MEAN:
+            raise EvaluationError("the process does not fit: planted")
+        return fit_process(schema, table, values, kind, iterations=iterations)
+
+    monkeypatch.setattr(module, "fit_process", failing)
+    surrogate = fit_surrogate(draw_readings(12, extra=wave), calibrate=False)
+    assert surrogate.description == "law only"
+    assert [note.split(":")[0] for note in surrogate.notes] == [
+        "'mean + process' was left out",
+        "'process only' was left out",
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_few_constant_or_repeated_readings_are_survived(count):
+    reading = draw_readings(1)[0]
+    forecast = fit_surrogate([reading] * count, iterations=10).predict([reading])
+    assert forecast.mean[0] == pytest.approx(reading.value, abs=0.1)
+    assert np.isfinite(forecast.deviation).all()
+    assert forecast.deviation[0] > 0
+
+
+def test_nothing_to_read_is_said_so():
+    with pytest.raises(ConfigError, match="at least one reading"):
+        fit_surrogate([])
+    with pytest.raises(ConfigError, match="finite"):
+        fit_surrogate([draw_readings(1)[0]._replace(value=math.inf)])
+
+
+def test_an_update_knows_the_new_readings():
+    readings = draw_readings(60, extra=wave)
+    surrogate = fit_surrogate(readings[:30], kinds=[Kind.BOTH], calibrate=False)
+    renewed = update_surrogate(surrogate, readings)
+    assert renewed.num_readings == 60
+    assert errors(renewed, readings[30:]).mean() < errors(surrogate, readings[30:]).mean()
+
+
+@pytest.mark.slow
+def test_sizes_and_corpora_left_out_are_reported():
+    readings = [
+        reading._replace(corpus="ab"[index % 2]) for index, reading in enumerate(draw_readings(8))
+    ]
+    sizes = leave_one_size_out(readings)
+    assert len(sizes.error_by_group) > 4
+    assert sizes.mean_error < 0.15
+    corpora = leave_one_corpus_out(readings)
+    assert set(corpora.error_by_group) == {"a", "b"}
+    assert corpora.mean_error < 0.06
+    with pytest.raises(ConfigError, match="at least two, got 1"):
+        leave_one_corpus_out(draw_readings(4))
