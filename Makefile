@@ -39,8 +39,10 @@ format: $(STAMP) ## rewrite files in the house format
 bench: bench-train ## training speed beside its peers, and search overhead
 	$(BIN)/python benchmarks/search_overhead.py
 
-bench-train: $(STAMP) ## training speed beside Hugging Face's Trainer and a loop written by hand
+bench-train: $(STAMP) ## training beside its peers: whole updates, layers of experts, a candidate's start
 	$(BIN)/python benchmarks/train_speed.py
+	$(BIN)/python benchmarks/moe_layer.py --quick
+	$(BIN)/python benchmarks/candidate_start.py
 
 clean:          ## remove what the targets above made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

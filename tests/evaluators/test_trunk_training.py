@@ -216,3 +216,11 @@ def test_context_bytes_shortens_training_windows(evaluator, tmp_path):
     result = short.evaluate(request(tmp_path))
     assert 1 <= result.details["context_tokens"] < 24
     assert torch.get_num_threads() == 1
+
+
+def test_a_second_candidate_reads_no_tokenizer(evaluator, tmp_path, monkeypatch):
+    ask = {"architecture": tiny(vocab_size=271), "rung": RUNGS[0], "seed": 0, "num_threads": 1}
+    first = evaluator.evaluate(Request(**ask, checkpoint_dir=tmp_path / "first"))
+    monkeypatch.setattr(Tokenizer, "from_file", None)  # a call would fail
+    second = evaluator.evaluate(Request(**ask, checkpoint_dir=tmp_path / "second"))
+    assert second.metrics["bits_per_byte"] == first.metrics["bits_per_byte"]

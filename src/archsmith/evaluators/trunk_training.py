@@ -6,6 +6,7 @@ checkpoint in its own folder; one that is asked to stop saves and says it is not
 
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -107,13 +108,15 @@ class TrunkTraining(Evaluator):
         self, architecture: Architecture, *, num_threads: int
     ) -> tuple[TokenFile, TokenFile]:
         """The training and search-validation text in the architecture's vocabulary."""
-        corpus = Corpus.open(self.corpus)
-        tokenizer = Tokenizer.from_file(self.tokenizer).prefix(architecture.vocab_size)
-        train, search = (
-            TokenFile.build(corpus, split, tokenizer, self.token_files, num_threads=num_threads)
-            for split in (Split.TRAIN, Split.SEARCH)
+        written = self.tokenizer.stat().st_mtime_ns if self.tokenizer.exists() else 0
+        return _open_token_files(
+            self.corpus,
+            self.tokenizer,
+            self.token_files,
+            architecture.vocab_size,
+            written,
+            num_threads=num_threads,
         )
-        return train, search
 
     def _open_trunk(self, request: Request, rung: Rung, recipe: Recipe, tokens: TokenFile) -> Trunk:
         """This job's own last checkpoint, else the one to continue, else a new trunk."""
@@ -140,6 +143,27 @@ class TrunkTraining(Evaluator):
             context_tokens=context_tokens,
             device=self.device,
         )
+
+
+# a candidate starts in milliseconds where its process has met the vocabulary before: parsing a
+# tokenizer takes most of a second
+@lru_cache(maxsize=16)
+def _open_token_files(
+    corpus_dir: Path,
+    tokenizer_path: Path,
+    token_files: Path,
+    vocab_size: int,
+    written: int,
+    *,
+    num_threads: int,
+) -> tuple[TokenFile, TokenFile]:
+    corpus = Corpus.open(corpus_dir)
+    tokenizer = Tokenizer.from_file(tokenizer_path).prefix(vocab_size)
+    train, search = (
+        TokenFile.build(corpus, split, tokenizer, token_files, num_threads=num_threads)
+        for split in (Split.TRAIN, Split.SEARCH)
+    )
+    return train, search
 
 
 class _Job:
