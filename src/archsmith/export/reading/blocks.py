@@ -117,9 +117,7 @@ def experts(
 def sparse_layers(config: StockConfig) -> list[bool]:
     """Which layers of Qwen's classes have experts; the others are dense."""
     step = config.integer("decoder_sparse_step", 1)
-    dense = config.get("mlp_only_layers", [])
-    if not isinstance(dense, list):
-        raise config.wrong("mlp_only_layers", "must be a list of layer numbers")
+    dense = config.items("mlp_only_layers")
     depth = config.integer("num_hidden_layers")
     return [index not in dense and (index + 1) % step == 0 for index in range(depth)]
 

@@ -5,6 +5,7 @@ that play no part in inference (dropout, token ids, initialization) are never as
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,11 @@ from archsmith.config import read_text
 from archsmith.errors import ConfigError
 
 _SHOWN = 80  # characters of a value in a message
+
+
+def is_number(value: Any) -> bool:
+    """Whether a JSON value is a finite number; Python's reader lets NaN and Infinity pass."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class StockConfig:
@@ -53,19 +59,19 @@ class StockConfig:
         shown = given if len(given) <= _SHOWN else given[:_SHOWN] + "…"
         return ConfigError(f"{self.source}: {key}: {problem} (given: {shown})")
 
-    def integer(self, key: str, default: int | None = None) -> int:
-        """A positive whole number."""
+    def integer(self, key: str, default: int | None = None, *, least: int = 1) -> int:
+        """A whole number of at least `least`."""
         value = self.get(key, default)
         if value is None:
             raise ConfigError(f"{self.source}: {key}: this key is required")
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise self.wrong(key, "must be a whole number of at least 1")
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise self.wrong(key, f"must be a whole number of at least {least}")
         return value
 
     def number(self, key: str, default: float) -> float:
         """A number."""
         value = self.get(key, default)
-        if not isinstance(value, int | float) or isinstance(value, bool):
+        if not is_number(value):
             raise self.wrong(key, "must be a number")
         return float(value)
 
@@ -74,6 +80,13 @@ class StockConfig:
         value = self.get(key, default)
         if not isinstance(value, bool):
             raise self.wrong(key, "must be true or false")
+        return value
+
+    def items(self, key: str) -> list[Any]:
+        """A list; absent is empty."""
+        value = self.get(key, [])
+        if not isinstance(value, list):
+            raise self.wrong(key, "must be a list")
         return value
 
     def names(self, key: str, known: Sequence[str], length: int) -> list[str] | None:

@@ -75,7 +75,7 @@ def _family(config: StockConfig) -> Family:
         )
     config.only("quantization_config", [], "the weights are quantized; save the model dequantized")
     config.only("per_layer_config", [], "archsmith does not read settings of single layers")
-    for architecture in config.get("architectures", []):
+    for architecture in config.items("architectures"):
         if not str(architecture).endswith("ForCausalLM"):
             raise config.wrong("architectures", "a model for causal language modelling is needed")
     found: Family = registry.find(KIND, name)

@@ -12,7 +12,7 @@ from typing import Any
 from archsmith.architecture.rope import Rope
 from archsmith.config import validate
 from archsmith.errors import ConfigError
-from archsmith.export.reading.config import StockConfig
+from archsmith.export.reading.config import StockConfig, is_number
 
 _KINDS = "default, longrope, linear and llama3"
 
@@ -136,6 +136,11 @@ def _llama3(
             "original_max_position_embeddings",
         )
     )
+    if low >= high:
+        raise ConfigError(
+            f"{config.source}: rope_parameters.high_freq_factor: must be above low_freq_factor, "
+            f"got {high:g} and {low:g}"
+        )
     divisors = []
     for pair in range(rotary_dim // 2):
         turns = original * theta ** (-2 * pair / rotary_dim) / (2 * math.pi)
@@ -146,14 +151,14 @@ def _llama3(
 
 def _factors(config: StockConfig, settings: Mapping[str, Any], key: str) -> list[float]:
     value = settings.get(key)
-    if not isinstance(value, list) or not all(isinstance(one, int | float) for one in value):
+    if not isinstance(value, list) or not all(is_number(one) for one in value):
         raise ConfigError(f"{config.source}: rope_parameters.{key}: must be a list of numbers")
     return [float(one) for one in value]
 
 
 def _number(config: StockConfig, settings: Mapping[str, Any], key: str) -> float:
     value = settings.get(key)
-    if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+    if not is_number(value) or value <= 0:
         raise ConfigError(
             f"{config.source}: rope_parameters.{key}: must be a number above 0 (given: {value!r})"
         )

@@ -3,7 +3,7 @@
 from archsmith.architecture.tree import Architecture
 from archsmith.export.reading.base import Family
 from archsmith.export.reading.blocks import attention, gated_mlp, head_size, stack, windows
-from archsmith.export.reading.config import StockConfig
+from archsmith.export.reading.config import StockConfig, is_number
 from archsmith.export.reading.families.granite import attention_multiplier, multipliers
 from archsmith.export.reading.rope import read_rope
 
@@ -40,7 +40,7 @@ def _thetas(config: StockConfig, depth: int, theta: float) -> list[float]:
     if (
         not isinstance(given, list)
         or len(given) != depth
-        or not all(isinstance(one, int | float) and one >= 0 for one in given)
+        or not all(is_number(one) and one >= 0 for one in given)
     ):
         raise config.wrong("layer_rope_theta", f"must have one number for each of {depth} layers")
     return [float(one) for one in given]

@@ -57,8 +57,12 @@ def _mixer(config: StockConfig, kind: str, head_dim: int, rope: Rope) -> dict[st
     window = None
     if sliding:
         # the published config counts the tokens before the query, transformers the query too
-        published = config.get("sliding_window_size")
-        window = published + 1 if published else config.integer("sliding_window", 129)
+        given = config.get("sliding_window_size") is not None
+        window = (
+            config.integer("sliding_window_size") + 1
+            if given
+            else config.integer("sliding_window", 129)
+        )
     fields = attention(config, head_dim=head_dim, rope=rope, window=window)
     fields["qkv_bias"] = config.flag("attention_bias", False)
     fields["num_key_value_heads"] = num_heads(config)[1] * (2 if sliding else 1)

@@ -16,7 +16,7 @@ def dense_qwen(config: StockConfig, *, head_dim: int, **fields: bool) -> Archite
     """What Qwen2 and Qwen3 share; `fields` are those of the attention."""
     rope = read_rope(config, head_dim)
     sliding = config.flag("use_sliding_window", False)
-    first = config.get("max_window_layers", 28)
+    first = config.integer("max_window_layers", 28, least=0)
     depth = config.integer("num_hidden_layers")
     layers = [
         {

@@ -42,7 +42,7 @@ def _feed_forward(config: StockConfig, *, sparse: bool) -> dict[str, object]:
 
 
 def _windows(config: StockConfig) -> list[int | None]:
-    last = config.get("max_window_layers", 28)
+    last = config.integer("max_window_layers", 28, least=0)
     depth = config.integer("num_hidden_layers")
     used = config.flag("use_sliding_window", False)
     return windows(config, sliding=[used and i % 2 == 0 and i < last for i in range(depth)])
