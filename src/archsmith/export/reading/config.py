@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from archsmith.config import read_text
 from archsmith.errors import ConfigError
@@ -16,7 +16,7 @@ from archsmith.errors import ConfigError
 _SHOWN = 80  # characters of a value in a message
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[int | float]:
     """Whether a JSON value is a finite number; Python's reader lets NaN and Infinity pass."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
