@@ -10,6 +10,7 @@ from archsmith.architecture.feed_forwards.mixture_of_experts import MixtureOfExp
 from archsmith.cost.base import CostContext, static_metrics
 from archsmith.presets import scaled_llama
 from archsmith.space import presets
+from archsmith.space.dimensions import Vocabulary
 
 _FAMILIES = registry.names("families")
 
@@ -77,3 +78,41 @@ def test_a_file_holds_all_experts_at_the_bits_of_its_quantization():
     added = metrics(many)["file_bytes"] - metrics(few)["file_bytes"]
     assert added == pytest.approx(grown + routers, abs=64 * 2)
     assert metrics(many)["peak_memory_bytes"] - metrics(few)["peak_memory_bytes"] >= added
+
+
+# As in test_static_metrics.py: growth of the resident set of a process that loads the file, fills
+# its context and generates 8 tokens; llama.cpp b11549 on x86-64 with AVX2, one thread. Heads of 64,
+# two per key-value head (one in olmoe); experts, used, shared; feed-forward ratio 8/3 or 2.
+_MEASURED = [
+    ("mixtral", 256, 6, 4096, 512, "Q8_0", 8, 2, 0, 8 / 3, 29_761_536),
+    ("mixtral", 512, 6, 4096, 1024, "Q8_0", 8, 2, 0, 8 / 3, 78_979_072),
+    ("mixtral", 512, 6, 4096, 1024, "Q4_0", 8, 2, 0, 8 / 3, 83_144_704),
+    ("mixtral", 512, 4, 4096, 1024, "Q4_K_M", 8, 2, 0, 8 / 3, 56_262_656),
+    ("mixtral", 512, 4, 4096, 1024, "Q4_K_M", 8, 2, 0, 2.0, 49_594_368),
+    ("qwen3_moe", 512, 4, 8192, 1024, "Q4_0", 32, 4, 0, 8 / 3, 103_829_504),
+    ("qwen2_moe", 256, 6, 8192, 1024, "Q8_0", 16, 4, 1, 8 / 3, 31_772_672),
+    ("olmoe", 256, 6, 4096, 2048, "Q8_0", 64, 8, 0, 8 / 3, 62_554_112),
+]
+
+
+@pytest.mark.parametrize("row", _MEASURED)
+def test_memory_is_within_ten_percent_of_what_llama_cpp_took(row):
+    name, width, depth, vocab_size, tokens, quantization, experts, used, shared, ratio, took = row
+    architecture = registry.find("families", name).build(
+        {
+            "hidden_size": width,
+            "num_hidden_layers": depth,
+            "head_dim": 64,
+            "heads_per_kv_head": 1 if name == "olmoe" else 2,
+            "intermediate_ratio": ratio,
+            "vocabulary": Vocabulary(vocab_size, tokens),
+            "tie_word_embeddings": name in ("mixtral", "qwen3_moe"),
+            "rope_theta": 1e4,
+            "quantization": quantization,
+            "num_experts": experts,
+            "num_experts_per_tok": used,
+            **({"num_shared_experts": shared} if shared else {}),
+        }
+    )
+    context = CostContext(tokenizer_bytes=lambda size: 18 * size + 500)
+    assert 0.95 < static_metrics(architecture, context)["peak_memory_bytes"] / took < 1.10

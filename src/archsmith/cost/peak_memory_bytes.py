@@ -2,7 +2,8 @@
 
     the file, mapped and read through
     + the key-value cache in f16, for the context rounded up to 256 cells
-    + matrices in Q4_0 and Q4_K once more: the CPU backend keeps them in an order of its own
+    + the layers' matrices in Q4_0 and Q4_K once more: the CPU backend keeps them in an order of its
+      own (those that a mix or a width stores in other types are not copied)
     + the work area of one batch: 256 tokens x (6 widths + 2 feed-forward widths + context), f32;
       with experts the feed-forward width is that of all a token goes through, and each of them
       puts out a width of its own
@@ -11,7 +12,8 @@
 
 The terms are those of llama.cpp's buffers (github.com/ggml-org/llama.cpp, src/llama-context.cpp);
 the constants were fitted to the growth of the resident set over eight files of 0.2 to 32 MB with
-contexts of 512 to 4096 tokens, which the sum meets within 10 %.
+contexts of 512 to 4096 tokens, which the sum meets within 10 %; so it does eight files with experts
+of 16 to 60 MB that came later.
 """
 
 from archsmith.architecture.feed_forwards.base import FeedForward
@@ -19,13 +21,14 @@ from archsmith.architecture.feed_forwards.mixture_of_experts import MixtureOfExp
 from archsmith.architecture.tree import Architecture
 from archsmith.cost.base import CostContext, CostModel
 from archsmith.cost.file_bytes import PART as FILE_BYTES
+from archsmith.export.layout import layer_bytes_by_type
 
 _BATCH_TOKENS = 256
 _CACHE_CELLS = 256
 _RUNTIME_BYTES = 8_000_000
 _BYTES_PER_VOCABULARY_ENTRY = 200
-_REPACKED = ("Q4_0", "Q4_K_M")
-_REPACKED_BITS = 4.5
+_REPACKED = ("Q4_0", "Q4_K")
+_WITH_REPACKED = ("Q4_0", "Q4_K_M")
 
 
 def peak_memory_bytes(architecture: Architecture, context: CostContext) -> float:
@@ -43,14 +46,10 @@ def peak_memory_bytes(architecture: Architecture, context: CostContext) -> float
 
 
 def _repacked_bytes(architecture: Architecture) -> int:
-    if architecture.quantization not in _REPACKED:
+    if architecture.quantization not in _WITH_REPACKED:
         return 0
-    width = architecture.hidden_size
-    weights = sum(
-        layer.mixer.matmul_params(width) + layer.feed_forward.num_params(width)
-        for layer in architecture.layers
-    )
-    return int(weights * _REPACKED_BITS / 8)
+    stored = layer_bytes_by_type(architecture)
+    return sum(stored[name] for name in _REPACKED)
 
 
 def _work_bytes(architecture: Architecture, cells: int) -> int:

@@ -6,6 +6,7 @@ a name) goes into a reserve of fixed size, so that it does not move the number o
 """
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
 from typing import NamedTuple, Protocol
@@ -16,11 +17,9 @@ from archsmith.export.carriers import (
     GgufForm,
     Value,
     gguf_form,
-    gguf_layer_plan,
-    gguf_plan,
-    gguf_rest_plan,
     kinds_of_layers,
 )
+from archsmith.export.plans import gguf_layer_plan, gguf_plan, gguf_rest_plan
 from archsmith.export.quantization import FILE_TYPES, GGML_TYPES, matrix_type, more_bits
 from archsmith.export.tensors import TensorPlan
 
@@ -81,6 +80,23 @@ def gguf_num_bytes(architecture: Architecture, tokenizer_bytes: int) -> int:
     head = _HEADER_BYTES + RESERVED_BYTES + tokenizer_bytes + described
     head += keys_num_bytes(_architecture_keys(architecture, form))
     return padded(head) + stored
+
+
+def layer_bytes_by_type(architecture: Architecture) -> Counter[str]:
+    """Bytes of the layers' tensors in the GGUF file, by GGML type, without padding."""
+    kinds, indices = kinds_of_layers(architecture)
+    form, mix = gguf_form(architecture, kinds), _mix(architecture, kinds)
+    by_kind: dict[tuple[int, bool], Counter[str]] = {}
+    total: Counter[str] = Counter()
+    for layer, kind in enumerate(indices):
+        key = kind, more_bits(layer, len(indices))
+        if key not in by_kind:
+            by_kind[key] = Counter()
+            for plan in gguf_layer_plan(form, kinds[kind], architecture.hidden_size):
+                tensor = _stored(plan, mix, more=key[1])
+                by_kind[key][tensor.ggml_type] += tensor.num_bytes
+        total.update(by_kind[key])
+    return total
 
 
 class _Mix(NamedTuple):
