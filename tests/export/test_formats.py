@@ -16,9 +16,9 @@ from safetensors import safe_open
 
 from archsmith import registry
 from archsmith.errors import ExportError
-from archsmith.export.carriers import huggingface_plan
 from archsmith.export.formats.huggingface import PART as HUGGINGFACE
 from archsmith.export.gate_tensors import check_huggingface_tensors
+from archsmith.export.plans import huggingface_plan
 
 
 def write_folder(path, architecture, **options):

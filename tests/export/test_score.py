@@ -13,9 +13,9 @@ from archsmith.data.splits import Split
 from archsmith.data.token_file import TokenFile
 from archsmith.data.tokenizer import Tokenizer
 from archsmith.errors import ConfigError, ExportError
-from archsmith.export.carriers import gguf_plan
 from archsmith.export.formats.huggingface import PART as HUGGINGFACE
 from archsmith.export.layout import architecture_keys
+from archsmith.export.plans import gguf_plan
 from archsmith.export.score import score_path
 
 PROTOCOL = ScoringProtocol(context_bytes=200, stride_bytes=100, block_bytes=500, max_bytes=1500)

@@ -10,6 +10,7 @@ from typing import Any
 from archsmith.architecture.feed_forwards.mixture_of_experts import MixtureOfExperts
 from archsmith.architecture.mixers.attention import Attention
 from archsmith.architecture.tree import Architecture, Layer
+from archsmith.export.carrier_attention import full_rope, head_dim_follows, qk_norm, switch_of
 from archsmith.export.carrier_expert_forms import (
     MIXTRAL_MATRICES,
     experts_keys,
@@ -22,13 +23,7 @@ from archsmith.export.carrier_expert_forms import (
     qwen2_moe_config,
     qwen3_moe_config,
 )
-from archsmith.export.carrier_rules import (
-    full_rope,
-    head_dim_follows,
-    qk_norm,
-    refusals,
-    switch_of,
-)
+from archsmith.export.carrier_rules import refusals
 from archsmith.export.carriers import Carrier, GgufForm, HuggingFaceForm, Refusals
 
 _EXPERTS: dict[str, Any] = {

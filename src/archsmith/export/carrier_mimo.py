@@ -11,13 +11,11 @@ from typing import Any
 from archsmith.architecture.feed_forwards.gated_mlp import GatedMlp
 from archsmith.architecture.feed_forwards.mixture_of_experts import MixtureOfExperts
 from archsmith.architecture.tree import Architecture, Layer
+from archsmith.export.carrier_attention import one_window, partial_rope, qk_norm
 from archsmith.export.carrier_expert_forms import huggingface_experts, plain_experts
 from archsmith.export.carrier_forms import gguf_keys, shape_config, window_keys, window_or_context
 from archsmith.export.carrier_rules import (
     not_carried,
-    one_window,
-    partial_rope,
-    qk_norm,
     unknown_blocks,
     window_of,
     wrong_biases,

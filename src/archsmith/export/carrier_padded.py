@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from archsmith.architecture.mixers.attention import Attention
 from archsmith.architecture.tree import Architecture, Layer
+from archsmith.export.carrier_attention import full_rope, qk_norm
 from archsmith.export.carrier_forms import gguf_keys, llama_config, qwen3_config
-from archsmith.export.carrier_rules import full_rope, qk_norm, refusals
+from archsmith.export.carrier_rules import refusals
 from archsmith.export.carrier_tensors import (
     GGUF_NAMES,
     QKV,

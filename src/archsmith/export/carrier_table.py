@@ -13,6 +13,18 @@ every exported file). Why points are refused:
 from typing import Any
 
 from archsmith.architecture.tree import Architecture
+from archsmith.export.carrier_attention import (
+    CONTEXT_STEP,
+    long_rope_in_llamacpp,
+    of_granite_swa,
+    of_llama,
+    of_phi,
+    of_phi3,
+    of_qwen3,
+    of_starcoder2,
+    some_rope_in_llamacpp,
+    switch_of,
+)
 from archsmith.export.carrier_experts import ROWS as EXPERTS
 from archsmith.export.carrier_forms import (
     gguf_keys,
@@ -27,19 +39,7 @@ from archsmith.export.carrier_forms import (
 )
 from archsmith.export.carrier_mimo import ROWS as MIMO
 from archsmith.export.carrier_padded import ROWS as PADDED
-from archsmith.export.carrier_rules import (
-    CONTEXT_STEP,
-    long_rope_in_llamacpp,
-    of_granite_swa,
-    of_llama,
-    of_phi,
-    of_phi3,
-    of_qwen3,
-    of_starcoder2,
-    refusals,
-    some_rope_in_llamacpp,
-    switch_of,
-)
+from archsmith.export.carrier_rules import refusals
 from archsmith.export.carrier_tensors import (
     granite_swa_gguf,
     granite_swa_huggingface,

@@ -9,10 +9,10 @@ import numpy as np
 
 from archsmith.architecture.tree import Architecture
 from archsmith.errors import GateError, MissingExtraError
-from archsmith.export.carriers import gguf_plan, huggingface_plan
 from archsmith.export.formats.huggingface import STORED, Dtype, tensor_bytes
 from archsmith.export.layout import StoredTensor, stored_tensor
 from archsmith.export.llamacpp import quantize
+from archsmith.export.plans import gguf_plan, huggingface_plan
 from archsmith.export.quantization import FILE_TYPES
 from archsmith.export.roundtrip import requantized
 

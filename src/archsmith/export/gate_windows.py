@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from archsmith.architecture.tree import Architecture
-from archsmith.export.carrier_rules import CONTEXT_STEP, switch_of
+from archsmith.export.carrier_attention import CONTEXT_STEP, switch_of
 from archsmith.export.carriers import Carrier
 
 _TOKENS = 96

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from archsmith.architecture.tree import Architecture
-from archsmith.export.carriers import gguf_plan
 from archsmith.export.layout import stored_tensor
 from archsmith.export.llamacpp import dequantize, quantize
+from archsmith.export.plans import gguf_plan
 from archsmith.export.shapes import canonical_shapes
 
 

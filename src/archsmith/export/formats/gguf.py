@@ -12,7 +12,7 @@ import numpy as np
 
 from archsmith.architecture.tree import Architecture
 from archsmith.errors import ExportError, MissingExtraError
-from archsmith.export.carriers import Value, gguf_form, gguf_plan, unsupported
+from archsmith.export.carriers import Value, gguf_form, unsupported
 from archsmith.export.files import replaced
 from archsmith.export.layout import (
     CONTROL_TOKEN,
@@ -26,6 +26,7 @@ from archsmith.export.layout import (
     tokenizer_keys,
 )
 from archsmith.export.llamacpp import quantize
+from archsmith.export.plans import gguf_plan
 from archsmith.export.quantization import GGML_TYPES
 from archsmith.export.shapes import canonical_shapes
 from archsmith.export.tensors import TensorPlan

@@ -15,9 +15,10 @@ import numpy as np
 
 from archsmith.architecture.tree import Architecture
 from archsmith.errors import ExportError
-from archsmith.export.carriers import carrier_of, huggingface_form, huggingface_plan, unsupported
+from archsmith.export.carriers import carrier_of, huggingface_form, unsupported
 from archsmith.export.files import replaced
 from archsmith.export.formats.gguf import check_vocabulary, check_weights
+from archsmith.export.plans import huggingface_plan
 from archsmith.units import format_count
 
 if TYPE_CHECKING:
