@@ -92,6 +92,19 @@ def stop_after(study, finished: int) -> None:
         study.optimize(Toy(), n_trials=10, executor="inline", on_event=listen)
 
 
+def test_a_study_goes_on_in_a_folder_that_was_moved(tmp_path: Path) -> None:
+    (tmp_path / "before").mkdir()
+    study = make_study(tmp_path / "before", checkpoint_dir=tmp_path / "before" / "kept")
+    study.optimize(Toy(), n_trials=10, executor="inline")
+    study.store.close()
+    (tmp_path / "before").rename(tmp_path / "after")
+    moved = make_study(tmp_path / "after", checkpoint_dir=tmp_path / "after" / "kept")
+    assert moved.checkpoint_root.is_relative_to(tmp_path / "after" / "kept")
+    best = moved.best_trials[0]
+    moved.extend(best, train_bytes=9_000, options={"steps": 20, "cooldown": True})
+    assert not (tmp_path / "before").exists()
+
+
 def test_ctrl_c_checkpoints_and_says_so(tmp_path: Path) -> None:
     study = make_study(tmp_path)
 

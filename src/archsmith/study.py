@@ -30,7 +30,7 @@ from archsmith.runtime.driver import (
     take_back_dead_leases,
 )
 from archsmith.runtime.events import Event, Notice
-from archsmith.runtime.folders import checkpoint_root
+from archsmith.runtime.folders import checkpoint_root, named_root
 from archsmith.runtime.inline import InlineExecutor
 from archsmith.runtime.parts import NOTE, dump_evaluator, stored_evaluator
 from archsmith.runtime.search import Measure, Search, broken_limits, ladder_entry
@@ -108,10 +108,10 @@ def create_study(
         "halving": halving.model_dump(mode="json"),
         "seed": seed,
         "measured": measure is not None,
-        "checkpoint_dir": str(Path(checkpoint_dir).absolute()) if checkpoint_dir else "",
         "settings": dict(settings or {}),
     }
     store = storage if isinstance(storage, Store) else connect(storage, create=True)
+    spec["checkpoint_dir"] = named_root(store, checkpoint_dir) if checkpoint_dir else ""
     known = {study.name for study in store.studies()}
     if study_name in known and load_if_exists:
         _check_same(study_name, store.study(study_name).spec, spec)

@@ -1,7 +1,7 @@
 """Where checkpoints lie: one folder per store, study, trial and job.
 
-`studies.db` keeps them in `studies-checkpoints/` beside it, and the store holds paths relative to
-that folder, so that both can be moved together.
+`studies.db` keeps them in `studies-checkpoints/` beside it or in a folder that was named, and the
+store holds paths relative to that folder, so that both can be moved together.
 """
 
 import re
@@ -16,13 +16,23 @@ def checkpoint_root(store: Store, study: StudyRecord) -> Path:
     """The folder of a study's checkpoints."""
     named = study.spec.get("checkpoint_dir")
     if named:
-        base = Path(named)
+        # an absolute path stays what it is
+        base = Path(named) if store.path is None else store.path.absolute().parent / named
     elif store.path is not None:
         base = store.path.with_name(f"{store.path.stem}-checkpoints")
     else:
         base = Path("archsmith-checkpoints").absolute()
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", study.name).strip(".-") or "study"
     return base / f"{slug}-{content_hash(study.name)[:6]}"
+
+
+def named_root(store: Store, folder: str | Path) -> str:
+    """How a study's folder of checkpoints is stored: relative to the store's file if below it."""
+    absolute = Path(folder).absolute()
+    beside = None if store.path is None else store.path.absolute().parent
+    if beside is None or not absolute.is_relative_to(beside):
+        return str(absolute)
+    return str(absolute.relative_to(beside))
 
 
 def job_folder(root: Path, job: JobRecord) -> Path:
