@@ -4,6 +4,7 @@ import math
 import random
 import time
 from collections.abc import Sequence
+from functools import cache
 from statistics import fmean
 from typing import Any, ClassVar
 
@@ -131,20 +132,7 @@ class StrategyContract:
             strategy.propose(problem, (), problem.rng(0))
 
     def test_a_proposal_is_quick_after_a_thousand_trials(self, strategy: Strategy) -> None:
-        space = presets.portable(max_params="8M", quantizations=("Q4_0", "Q4_K_M", "Q8_0"))
-        problem = toy_problem(space=space, limits=("file_bytes <= 4MiB",))
-        rng, points = random.Random(0), dict[Any, None]()
-        while len(points) < 1000:
-            points[space.sample(rng)] = None
-        history = tuple(
-            Observation(
-                number=number,
-                architecture=point,
-                state=TrialState.COMPLETE,
-                metrics=toy_metrics(point),
-            )
-            for number, point in enumerate(points)
-        )
+        problem, history = _thousand_trials()
         strategy.propose(problem, history, problem.rng(1000))
         taken = []
         for number in range(1001, 1006):
@@ -159,6 +147,24 @@ class StrategyContract:
         own = fmean(_best(strategy, seed) for seed in range(5))
         others = fmean(_best(registry.find("strategies", "random")(), seed) for seed in range(5))
         assert own < others
+
+
+@cache
+def _thousand_trials() -> tuple[Problem, tuple[Observation, ...]]:
+    space = presets.portable(max_params="8M", quantizations=("Q4_0", "Q4_K_M", "Q8_0"))
+    rng, points = random.Random(0), dict[Any, None]()
+    while len(points) < 1000:
+        points[space.sample(rng)] = None
+    history = tuple(
+        Observation(
+            number=number,
+            architecture=point,
+            state=TrialState.COMPLETE,
+            metrics=toy_metrics(point),
+        )
+        for number, point in enumerate(points)
+    )
+    return toy_problem(space=space, limits=("file_bytes <= 4MiB",)), history
 
 
 def _best(strategy: Strategy, seed: int) -> float:

@@ -1,0 +1,221 @@
+"""Each of the field's classics does what its paper says."""
+
+import random
+
+import numpy as np
+import pytest
+
+from archsmith.errors import ConfigError
+from archsmith.space import presets
+from archsmith.strategies._ensemble import Ensemble
+from archsmith.strategies.bananas import Bananas
+from archsmith.strategies.decoder_params_evolution import DecoderParamsEvolution
+from archsmith.strategies.largest_five import LargestFive
+from archsmith.strategies.local_search import LocalSearch
+from archsmith.testing.strategy import StrategyContract
+from archsmith.testing.toy import TableSpace, run_search, toy_problem
+from archsmith.trial import Limit, Problem
+
+
+class TestLocalSearch(StrategyContract):
+    strategy = pytest.fixture(lambda self: LocalSearch(num_start=3))
+
+
+class TestLocalSearchRestarting(StrategyContract):
+    strategy = pytest.fixture(
+        lambda self: LocalSearch(num_start=2, move="best", at_optimum="restart")
+    )
+
+
+class TestLargestFive(StrategyContract):
+    strategy = pytest.fixture(lambda self: LargestFive())
+
+
+class TestDecoderParamsEvolution(StrategyContract):
+    strategy = pytest.fixture(
+        lambda self: DecoderParamsEvolution(population_size=12, generations=3, children=12)
+    )
+
+
+class TestBananas(StrategyContract):
+    strategy = pytest.fixture(
+        lambda self: Bananas(per_iteration=20, num_steps=60, num_networks=3, pool_size=40)
+    )
+
+
+def grid(sizes, *, loss, objectives=("loss",), seed=0, n_trials=40, strategy):
+    """A search over a grid whose every point has a known loss."""
+    problem = Problem(
+        space=TableSpace(sizes), objectives=objectives, static_metrics=lambda p: {}, seed=seed
+    )
+    return run_search(strategy, problem, n_trials, metrics=loss)
+
+
+def bowl(point):
+    return {"loss": float(sum((value - 3) ** 2 for value in point))}
+
+
+def apart(first, second):
+    return sum(a != b for a, b in zip(first, second, strict=True))
+
+
+def test_a_descent_tries_all_neighbours_then_moves_to_the_best():
+    strategy = LocalSearch(num_start=1, move="best", at_optimum="restart")
+    history = grid((6, 6, 6), loss=bowl, n_trials=31, strategy=strategy)
+    start = history[0]
+    first = history[1:16]
+    assert all(apart(start.architecture, o.architecture) == 1 for o in first)
+    assert len({o.architecture for o in first}) == 15
+    best = min((start, *first), key=lambda o: o.metrics["loss"])
+    second = [o for o in history[16:] if o.parents == (best.number,)]
+    assert second
+    assert history[16] in second
+
+
+def test_a_descent_moves_at_once_where_it_is_told_so():
+    history = grid((9, 9, 9, 9), loss=bowl, n_trials=70, strategy=LocalSearch(num_start=1))
+    by_number = {o.number: o for o in history}
+    incumbent = history[0]
+    for trial in history[1:]:
+        if incumbent.metrics["loss"] == 0:
+            break
+        assert trial.parents == (incumbent.number,)
+        assert apart(by_number[trial.parents[0]].architecture, trial.architecture) == 1
+        if trial.metrics["loss"] < incumbent.metrics["loss"]:
+            incumbent = trial
+    assert incumbent.metrics["loss"] == 0
+
+
+def test_at_a_local_optimum_a_descent_starts_anew_or_goes_on_from_the_next_best():
+    again = LocalSearch(num_start=1, at_optimum="restart")
+    history = grid((3, 3), loss=bowl, n_trials=9, strategy=again)
+    bottom = next(i for i, o in enumerate(history) if o.metrics["loss"] == 2)
+    starts = [o.number for o in history if not o.parents]
+    assert any(number > bottom for number in starts)
+    goes_on = grid((3, 3), loss=bowl, n_trials=9, strategy=LocalSearch(num_start=1))
+    assert [o.number for o in goes_on if not o.parents] == [0]
+
+
+def test_with_two_objectives_neighbours_of_the_front_are_tried():
+    def loss(point):
+        return {"loss": float(point[0]), "cost": float(9 - point[0] + point[1])}
+
+    history = grid(
+        (10, 4), loss=loss, objectives=("loss", "cost"), n_trials=30,
+        strategy=LocalSearch(num_start=2),
+    )  # fmt: skip
+    for trial in history[2:]:
+        before = [o.metrics for o in history[: trial.number]]
+        parent = history[trial.parents[0]].metrics
+        assert not any(
+            m["loss"] <= parent["loss"] and m["cost"] <= parent["cost"] and m != parent
+            for m in before
+        )
+
+
+def test_the_five_largest_that_fit_come_first_whatever_their_shape():
+    problem = toy_problem(
+        space=presets.portable(quantizations=("Q8_0",)), limits=("file_bytes <= 8MiB",)
+    )
+    history = run_search(LargestFive(), problem, 5, metrics=lambda p: {})
+    sizes = [o.architecture.num_non_embedding_params for o in history]
+    assert sizes == sorted(sizes, reverse=True)
+    rng = random.Random(0)
+    others = (problem.space.sample(rng) for _ in range(400))
+    alike = [p for p in others if problem.feasible(p) and p.layers[0].residual == "sequential"]
+    assert sizes[0] >= 0.98 * max(p.num_non_embedding_params for p in alike)
+    assert {o.strategy for o in history} == {"largest_five"}
+
+
+def test_the_proxys_front_is_trained_before_anything_else():
+    size = {(i, j): 1.0 + 10 * i + j for i in range(8) for j in range(8)}
+    cost = {(i, j): 1.0 + 10 * i + (7 - j) for i in range(8) for j in range(8)}
+    front = {(i, 7) for i in range(8)}
+    problem = Problem(
+        space=TableSpace((8, 8)),
+        objectives=("loss", "cost"),
+        static_metrics=lambda p: {"num_non_embedding_params": size[p], "cost": cost[p]},
+    )
+    history = run_search(
+        DecoderParamsEvolution(), problem, 8, metrics=lambda p: {"loss": 1 / size[p]}
+    )
+    points = [o.architecture for o in history]
+    assert set(points) == front
+    assert points[:2] == [(7, 7), (0, 7)]  # the largest, then the farthest from it
+    unproxied = Problem(space=TableSpace((2, 2)), objectives=("loss",), static_metrics=lambda p: {})
+    with pytest.raises(ConfigError, match="needs the metric 'num_non_embedding_params'"):
+        DecoderParamsEvolution().propose(unproxied, (), random.Random(0))
+
+
+def test_evolution_without_training_respects_limits():
+    problem = toy_problem(limits=("file_bytes <= 120KiB",))
+    points = [o.architecture for o in run_search(DecoderParamsEvolution(), problem, 6)]
+    largest = max(point.num_non_embedding_params for point in points)
+    rng = random.Random(3)
+    samples = [p for p in (problem.space.sample(rng) for _ in range(300)) if problem.feasible(p)]
+    assert largest >= max(point.num_non_embedding_params for point in samples)
+
+
+def test_an_ensemble_predicts_and_doubts_where_it_saw_nothing():
+    rng = np.random.default_rng(0)
+    inputs = rng.uniform(-1, 1, (80, 3))
+    outputs = np.c_[np.abs(inputs[:, 0]) + inputs[:, 1], 100 * inputs[:, 2]]
+    settings = {"num_networks": 5, "num_layers": 3, "hidden_size": 20, "num_steps": 400}
+    ensemble = Ensemble(inputs, outputs, **settings, batch_size=32, seed=1)
+    near = rng.uniform(-0.9, 0.9, (50, 3))
+    true = np.c_[np.abs(near[:, 0]) + near[:, 1], 100 * near[:, 2]]
+    predicted = ensemble.predict(near)
+    assert predicted.shape == (5, 50, 2)
+    error = np.abs(predicted.mean(axis=0) - true).mean(axis=0)
+    assert error[0] < 0.1
+    assert error[1] < 10
+    assert ensemble.predict(near * 5).std(axis=0).mean() > 3 * predicted.std(axis=0).mean()
+
+
+def test_the_gradient_is_that_of_the_absolute_error():
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(7, 3)), rng.normal(size=(7, 2))
+    ensemble = Ensemble(
+        x, y, num_networks=2, num_layers=2, hidden_size=4, num_steps=3, batch_size=4, seed=0
+    )
+    batch = np.broadcast_to(x, (2, 7, 3)), np.broadcast_to(y, (2, 7, 2))
+
+    def error():
+        return np.abs(ensemble._forward(batch[0])[-1] - batch[1]).mean(axis=(1, 2)).sum()
+
+    gradient = ensemble._gradient(*batch)
+    for place in range(0, len(gradient), 5):
+        kept = ensemble._flat[place]
+        ensemble._flat[place] = kept + 1e-6
+        above = error()
+        ensemble._flat[place] = kept - 1e-6
+        assert gradient[place] == pytest.approx((above - error()) / 2e-6, abs=1e-5)
+        ensemble._flat[place] = kept
+
+
+def test_after_its_start_the_ensemble_chooses_among_mutants_of_the_best():
+    strategy = Bananas(num_start=8, per_iteration=4, num_parents=3, num_steps=150)
+    history = grid((5,) * 6, loss=bowl, n_trials=60, strategy=strategy)
+    assert all(not o.parents for o in history[:8])
+    assert all(o.parents for o in history[8:])
+    for number in range(8, 60, 4):
+        ranked = sorted(history[:number], key=lambda o: o.metrics["loss"])
+        best = {o.number for o in ranked if o.metrics["loss"] <= ranked[2].metrics["loss"]}
+        assert {o.parents[0] for o in history[number : number + 4]} <= best
+    values = [o.metrics["loss"] for o in history]
+    assert np.mean(values[40:]) < 0.6 * np.mean(values[:8])
+
+
+def test_metrics_known_without_training_are_not_predicted():
+    problem = Problem(
+        space=TableSpace((6, 6, 6)),
+        objectives=("loss", "num_params"),
+        limits=[Limit(metric="num_params", comparison="<=", value=14)],
+        static_metrics=lambda p: {"num_params": float(sum(p))},
+    )
+    history = run_search(Bananas(num_steps=60), problem, 60, metrics=lambda p: {
+        "loss": -float(sum(p)), "num_params": float(sum(p)),
+    })  # fmt: skip
+    assert all(problem.feasible(o.architecture) for o in history)
+    sizes = [sum(o.architecture) for o in history[10:]]
+    assert {0, 1, 14} <= set(sizes)  # both ends of the front are reached
