@@ -138,3 +138,14 @@ def test_the_model_card_holds_the_caller_s_numbers(tmp_path):
     assert "license: mit" in card
     assert "| bits_per_byte | 1.25 |" in card
     assert "PhiForCausalLM" in card
+
+
+def test_the_model_card_tells_of_zeros_and_of_limits(tmp_path):
+    write_folder(tmp_path / "x", CARRIED["Padded Llama"]())
+    card = (tmp_path / "x" / "README.md").read_text()
+    assert "| stored here | " in card
+    assert "zeros and copies make all layers equally wide" in card
+    write_folder(tmp_path / "y", CARRIED["Phi-3 with LongRoPE"]())
+    card = (tmp_path / "y" / "README.md").read_text()
+    assert "stored here" not in card
+    assert "Limitation: llama.cpp chooses LongRoPE's factors by its context" in card

@@ -183,6 +183,7 @@ def model_card(
         "class": huggingface_form(architecture).transformers_class,
         "parameters": f"{format_count(architecture.num_params)} ({architecture.num_params})",
         "context": f"{architecture.max_position_embeddings} tokens",
+        **_filled_up(architecture),
         "tokenizer": f"byte-level BPE, {architecture.vocab_size} tokens, {tokenizer.pre_tokenizer}",
         **{str(key): str(value) for key, value in rest.items()},
     }
@@ -203,6 +204,15 @@ def model_card(
     limits = carrier_of(architecture, ("huggingface",)).limits(architecture)
     blocks += [[f"Limitation: {limit}."] for limit in limits]
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+
+
+def _filled_up(architecture: Architecture) -> dict[str, str]:
+    """A row about a folder whose narrower layers are filled up to the widest."""
+    plans = huggingface_plan(architecture)
+    if not any(plan.stretches for plan in plans):
+        return {}
+    stored = sum(math.prod(plan.shape) for plan in plans)
+    return {"stored here": f"{format_count(stored)}: zeros and copies make all layers equally wide"}
 
 
 def _cell(text: str) -> str:
