@@ -61,7 +61,7 @@ values = (
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.sampled_from(registry.names("stock_families")), st.sampled_from(sorted(CONFIG)), values)
 @example("llama", "rope_scaling", LLAMA3)
 @example("phi3", "partial_rotary_factor", float("inf"))
@@ -82,7 +82,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_any_header_is_read_or_called_damaged(folder, data):
     path = folder / "model.safetensors"

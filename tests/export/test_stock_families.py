@@ -23,7 +23,7 @@ transformers = pytest.importorskip("transformers")
 
 NUM_TOKENS = 2 * SWITCH + 7
 # prompts of several tokens, then one by one over LongRoPE's switch, then several again
-STEPS = (5, SWITCH - 1, SWITCH, SWITCH + 1, SWITCH + 2, NUM_TOKENS)
+STEPS = (5, SWITCH, SWITCH + 1, SWITCH + 2, NUM_TOKENS)
 
 
 class Pair(NamedTuple):
