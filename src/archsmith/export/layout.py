@@ -8,6 +8,7 @@ a name) goes into a reserve of fixed size, so that it does not move the number o
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
@@ -68,14 +69,15 @@ def gguf_num_bytes(architecture: Architecture, tokenizer_bytes: int) -> int:
     form = gguf_form(architecture, kinds)
     mix = _mix(architecture, kinds)
     described, stored = _sizes(gguf_rest_plan(architecture, form), mix)
-    plans = [gguf_layer_plan(form, kind, architecture.hidden_size) for kind in kinds]
-    sizes: dict[tuple[int, bool], tuple[int, int]] = {}
+    sizes: dict[tuple[int, bool], tuple[int, int, int]] = {}
     for layer, kind in enumerate(indices):
         more = more_bits(layer, len(indices))
         if (kind, more) not in sizes:
-            sizes[kind, more] = _sizes(plans[kind], mix, more=more)
-        infos, data = sizes[kind, more]
-        described += infos + len(plans[kind]) * len(f"blk.{layer}.")
+            sizes[kind, more] = _layer_sizes(
+                form, kinds[kind], architecture.hidden_size, mix, more=more
+            )
+        count, infos, data = sizes[kind, more]
+        described += infos + count * len(f"blk.{layer}.")
         stored += data
     head = _HEADER_BYTES + RESERVED_BYTES + tokenizer_bytes + described
     head += keys_num_bytes(_architecture_keys(architecture, form))
@@ -113,6 +115,15 @@ def _mix(architecture: Architecture, kinds: Iterable[Layer]) -> _Mix:
         tied=architecture.tie_word_embeddings,
         num_experts=max(getattr(kind.feed_forward, "num_experts", 0) for kind in kinds),
     )
+
+
+@lru_cache(maxsize=4096)  # a search asks about the same layer in networks of many depths
+def _layer_sizes(
+    form: GgufForm, layer: Layer, hidden_size: int, mix: _Mix, *, more: bool
+) -> tuple[int, int, int]:
+    """Number of a layer's tensors, and their `_sizes` without the layer's prefix."""
+    plans = gguf_layer_plan(form, layer, hidden_size)
+    return len(plans), *_sizes(plans, mix, more=more)
 
 
 def _sizes(plans: Iterable[TensorPlan], mix: _Mix, *, more: bool = False) -> tuple[int, int]:
