@@ -1,22 +1,25 @@
 """Mixture-of-experts blocks beside transformers' own: same weights, same tokens, one run.
 
-    python benchmarks/moe_layer.py [--quick] [--rounds 9] [--json]
+    python benchmarks/moe_layer.py [--quick] [--rounds 7] [--json]
 
 One thread, CPU clock (the neighbours of a shared machine move the wall clock by twice), forward and
-backward with the gradients of input and all weights, engines alternated in each round. The peers
-are the blocks of PhiMoE, Mixtral and OLMoE with transformers' eager and grouped_mm experts, without
-training noise. Token batches change from call to call, as in training: the number of tokens of an
-expert is never the same for long. Outputs are compared before anything is timed.
+backward with the gradients of input and all weights, engines alternated in each round, each in a
+process of its own as each keeps compiled kernels. The peers are the blocks of PhiMoE, Mixtral and
+OLMoE with transformers' eager and grouped_mm experts, without training noise. Every call gets other
+tokens, as in training, so that the numbers of rows of experts are new ones. Outputs are compared
+before anything is timed.
 
 "Of dense" is the time of our dense gated block with the same active FLOPs over ours.
 """
 
 import argparse
 import json
+import multiprocessing
 import os
 import statistics
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -24,10 +27,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 from torch import Tensor, nn
-from transformers import MixtralConfig, OlmoeConfig, PhimoeConfig
-from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
-from transformers.models.olmoe.modeling_olmoe import OlmoeSparseMoeBlock
-from transformers.models.phimoe.modeling_phimoe import PhimoeSparseMoeBlock
 
 from archsmith.architecture.feed_forwards.gated_mlp import GatedMlp
 from archsmith.architecture.feed_forwards.mixture_of_experts import MixtureOfExperts
@@ -38,9 +37,10 @@ from archsmith.train.allocator import keep_freed_memory
 from archsmith.train.weights import FlatWeights
 
 TOP_K = 2
-BATCHES = 8  # of tokens, taken in turn
+POOL = 8  # batches' worth of tokens that each call draws from
 EAGER, GROUPED = "transformers eager", "transformers grouped_mm"
 OURS, DENSE = "archsmith", "dense"
+PROCESSES = ((OURS, DENSE), (EAGER,), (GROUPED,))
 # hidden size -> width of an expert, 1.375 times as much or a multiple of 64 near it
 WIDTHS = {128: 192, 256: 352, 512: 704}
 
@@ -64,18 +64,25 @@ class Case(NamedTuple):
 
 
 class Family(NamedTuple):
-    """A stock block: its config class, its module, how its router is named and what it does."""
+    """A stock block: where it is, how its router is named, and what it does in our words."""
 
-    config: type
-    block: type[nn.Module]
+    folder: str
+    block: str
+    config: str
     router: str
     spec: dict[str, Any]
 
 
 FAMILIES = {
-    "PhiMoE": Family(PhimoeConfig, PhimoeSparseMoeBlock, "router", {"router": "sparsemixer"}),
-    "Mixtral": Family(MixtralConfig, MixtralSparseMoeBlock, "gate", {"norm_topk_prob": True}),
-    "OLMoE": Family(OlmoeConfig, OlmoeSparseMoeBlock, "gate", {"norm_topk_prob": False}),
+    "PhiMoE": Family(
+        "phimoe", "PhimoeSparseMoeBlock", "PhimoeConfig", "router", {"router": "sparsemixer"}
+    ),
+    "Mixtral": Family(
+        "mixtral", "MixtralSparseMoeBlock", "MixtralConfig", "gate", {"norm_topk_prob": True}
+    ),
+    "OLMoE": Family(
+        "olmoe", "OlmoeSparseMoeBlock", "OlmoeConfig", "gate", {"norm_topk_prob": False}
+    ),
 }
 
 
@@ -96,21 +103,27 @@ def dense_block(case: Case) -> GatedMlpModule:
     return _filled(GatedMlpModule(spec, case.hidden_size), case)
 
 
-def stock_block(case: Case, ours: MixtureOfExpertsModule, implementation: str) -> nn.Module:
+def stock_block(case: Case, implementation: str) -> nn.Module:
     """transformers' block with our weights."""
-    family = FAMILIES[case.family]
-    config = family.config(
+    import importlib
+
+    family, ours = FAMILIES[case.family], our_block(case)
+    stem = f"transformers.models.{family.folder}"
+    config_class = getattr(
+        importlib.import_module(f"{stem}.configuration_{family.folder}"), family.config
+    )
+    block_class = getattr(importlib.import_module(f"{stem}.modeling_{family.folder}"), family.block)
+    number = "num_experts" if family.folder == "olmoe" else "num_local_experts"
+    config = config_class(
         hidden_size=case.hidden_size,
         intermediate_size=WIDTHS[case.hidden_size],
         num_experts_per_tok=TOP_K,
         num_attention_heads=4,
         num_key_value_heads=4,
-        **{
-            "num_experts" if family.config is OlmoeConfig else "num_local_experts": case.num_experts
-        },
+        **{number: case.num_experts},
     )
     config._experts_implementation = implementation
-    block = family.block(config).to(case.dtype).eval()
+    block = block_class(config).to(case.dtype).eval()
     experts = ours.experts
     with torch.no_grad():
         getattr(block, family.router).weight.copy_(ours.gate.weight)
@@ -119,61 +132,77 @@ def stock_block(case: Case, ours: MixtureOfExpertsModule, implementation: str) -
     return block
 
 
-def engines(case: Case) -> dict[str, tuple[nn.Module, Engine]]:
-    """Every implementation of a case, checked against transformers' eager one."""
-    ours, dense = our_block(case), dense_block(case)
-    found: dict[str, tuple[nn.Module, Engine]] = {
-        OURS: (ours, lambda x: ours(x, kernels=FAST)),
-        DENSE: (dense, lambda x: dense(x, kernels=FAST)),
-    }
-    for name, implementation in ((EAGER, "eager"), (GROUPED, "grouped_mm")):
-        block = stock_block(case, ours, implementation)
-        found[name] = (block, block)
-    x = token_batches(case)[0].detach()
-    expected = found[EAGER][1](x.clone())
+def make_engine(name: str, case: Case) -> tuple[list[Tensor], Engine]:
+    """The trained weights of an implementation, and what it does with tokens."""
+    if name in (OURS, DENSE):
+        ours = our_block(case) if name == OURS else dense_block(case)
+        return _trained(ours), lambda x: ours(x, kernels=FAST)
+    block = stock_block(case, "eager" if name == EAGER else "grouped_mm")
+    return _trained(block), block
+
+
+class Tokens:
+    """Normal tokens; each draw [1, N, D] is another choice of them."""
+
+    def __init__(self, case: Case) -> None:
+        self._generator = torch.Generator().manual_seed(1)
+        shape = (POOL * case.num_tokens, case.hidden_size)
+        self._pool = torch.randn(shape, generator=self._generator).to(case.dtype)
+        self._num_tokens = case.num_tokens
+
+    def draw(self) -> Tensor:
+        """Tokens that want a gradient."""
+        chosen = torch.randperm(len(self._pool), generator=self._generator)[: self._num_tokens]
+        return self._pool[None, chosen].requires_grad_()
+
+
+def serve(connection: Connection) -> None:
+    """Make engines and time them as told: (name, case) -> an output, (name, n) -> n times."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    made: dict[str, tuple[Tokens, list[Tensor], Engine, Tensor]] = {}
+    while (order := connection.recv()) is not None:
+        name, what = order
+        if isinstance(what, Case):
+            tokens = Tokens(what)
+            weights, engine = make_engine(name, what)
+            with torch.no_grad():
+                connection.send(engine(tokens.draw().detach().clone()).float().numpy())
+            made[name] = (tokens, weights, engine, torch.randn_like(tokens.draw()))
+        else:
+            connection.send([_call(*made[name]) for _ in range(what)])
+
+
+def _call(tokens: Tokens, weights: list[Tensor], engine: Engine, direction: Tensor) -> float:
+    x = tokens.draw()
+    started = time.process_time()
+    torch.autograd.grad(engine(x), [x, *weights], direction)
+    return time.process_time() - started
+
+
+def measure(
+    case: Case, connections: dict[str, Connection], *, rounds: int, seconds: float
+) -> dict[str, list[float]]:
+    """CPU milliseconds of forward and backward, one median per engine and round."""
+
+    def ask(name: str, what: Any) -> Any:
+        connections[name].send((name, what))
+        return connections[name].recv()
+
+    outputs = {name: torch.from_numpy(ask(name, case)) for name in connections}
     tolerance = 1e-4 if case.dtype == torch.float32 else 0.05
     for name in (OURS, GROUPED):
         torch.testing.assert_close(
-            found[name][1](x.clone()), expected, rtol=tolerance, atol=tolerance, msg=name
+            outputs[name], outputs[EAGER], rtol=tolerance, atol=tolerance, msg=name
         )
-    return found
-
-
-def token_batches(case: Case) -> list[Tensor]:
-    """Normal tokens [1, N, D]."""
-    generator = torch.Generator().manual_seed(1)
-    return [
-        torch.randn(1, case.num_tokens, case.hidden_size, generator=generator)
-        .to(case.dtype)
-        .requires_grad_()
-        for _ in range(BATCHES)
-    ]
-
-
-def measure(case: Case, *, rounds: int, seconds: float) -> dict[str, list[float]]:
-    """CPU milliseconds of forward and backward, one median per engine and round."""
-    batches = token_batches(case)
-    direction = torch.randn_like(batches[0])
-    calls = {}
-    for name, (module, engine) in engines(case).items():
-        weights = [weight for weight in module.parameters() if weight.requires_grad]
-
-        def call(number: int, weights: list[Tensor] = weights, engine: Engine = engine) -> float:
-            x = batches[number % BATCHES]
-            started = time.process_time()
-            torch.autograd.grad(engine(x), [x, *weights], direction)
-            return time.process_time() - started
-
-        calls[name] = call
-    repeats = {}
-    for name, call in calls.items():
-        once = min(call(number) for number in range(3))  # caches, allocator
-        repeats[name] = max(3, round(seconds / once))
-    found: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(rounds):
-        for name, call in calls.items():
-            times = [call(turn + number) for number in range(repeats[name])]
-            found[name].append(1e3 * statistics.median(times))
+    repeats = {
+        name: max(2, round(seconds / min(ask(name, 3))))  # caches, allocator
+        for name in connections
+    }
+    found: dict[str, list[float]] = {name: [] for name in connections}
+    for _ in range(rounds):
+        for name in connections:
+            found[name].append(1e3 * statistics.median(ask(name, repeats[name])))
     return found
 
 
@@ -205,7 +234,7 @@ def summarize(case: Case, found: dict[str, list[float]]) -> dict[str, Any]:
     }
 
 
-def cases(*, quick: bool) -> list[Case]:
+def cases(*, quick: bool, hidden_sizes: list[int]) -> list[Case]:
     """The table's lines."""
     if quick:
         return [
@@ -216,11 +245,15 @@ def cases(*, quick: bool) -> list[Case]:
     return [
         Case(family, dtype, hidden_size, num_experts, num_tokens)
         for dtype in (torch.float32, torch.bfloat16)
-        for hidden_size in WIDTHS
+        for hidden_size in hidden_sizes
         for num_experts in (8, 16)
         for num_tokens in (1024, 2048)
         for family in FAMILIES
     ]
+
+
+def _trained(module: nn.Module) -> list[Tensor]:
+    return [weight for weight in module.parameters() if weight.requires_grad]
 
 
 def _filled(module: Any, case: Case) -> Any:
@@ -233,24 +266,42 @@ def _filled(module: Any, case: Case) -> Any:
     return module
 
 
+def start() -> tuple[dict[str, Connection], list[Any]]:
+    """The processes, and the connection to each engine's."""
+    context = multiprocessing.get_context("spawn")
+    connections, processes = {}, []
+    for names in PROCESSES:
+        ours, theirs = context.Pipe()
+        processes.append(context.Process(target=serve, args=(theirs,)))
+        processes[-1].start()
+        connections.update(dict.fromkeys(names, ours))
+    return connections, processes
+
+
 def main() -> None:
     """Measure every case and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9, help="repeats of each engine (9)")
+    parser.add_argument("--rounds", type=int, default=7, help="repeats of each engine (7)")
     parser.add_argument("--seconds", type=float, default=0.1, help="CPU seconds a repeat (0.1)")
+    parser.add_argument(
+        "--hidden-sizes", type=int, nargs="+", choices=list(WIDTHS), default=list(WIDTHS)
+    )
     parser.add_argument("--quick", action="store_true", help="one size")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    keep_freed_memory()
+    connections, processes = start()
     results = []
     if not options.json:
         print(f"torch {torch.__version__}, one thread, CPU milliseconds forward and backward")
-    for case in cases(quick=options.quick):
-        found = measure(case, rounds=options.rounds, seconds=options.seconds)
+    for case in cases(quick=options.quick, hidden_sizes=options.hidden_sizes):
+        found = measure(case, connections, rounds=options.rounds, seconds=options.seconds)
         results.append(summarize(case, found))
         if not options.json:
             print_line(case, results[-1])
+    for connection in set(connections.values()):
+        connection.send(None)
+    for process in processes:
+        process.join()
     if options.json:
         report = {"torch": torch.__version__, "num_threads": 1, "results": results}
         print(json.dumps(report, indent=1))
@@ -263,7 +314,9 @@ def main() -> None:
             for result in results
             if result["dtype"] == dtype and result["hidden_size"] == 256
         ]
-        print(f"share of dense at hidden size 256, {dtype}: {min(shares):.0%} to {max(shares):.0%}")
+        if shares:
+            share = f"{min(shares):.0%} to {max(shares):.0%}"
+            print(f"share of dense at hidden size 256, {dtype}: {share}")
 
 
 def print_line(case: Case, result: dict[str, Any]) -> None:
