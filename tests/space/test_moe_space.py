@@ -18,6 +18,7 @@ _SPACES = {
     "mixed": {"preset": "mixed", **_EXPERTS},
     "capped": {"preset": "mixed", **_EXPERTS, "max_params": 90_000},
     "windows": {"families": ("granite_swa", "llama"), "full_attention_every": (2, 3)},
+    "both": {"families": ("mimo", "mixtral"), **_EXPERTS, "full_attention_every": (2, 3)},
     "phi": {"preset": "phi", "num_experts": (2, 4)},
 }
 _LARGER = presets.mixed(max_params="60M", hidden_sizes=(64, 128, 256, 384, 512))
@@ -111,13 +112,14 @@ def test_mutants_cross_between_dense_and_experts():
     assert seen == {branch.family.name for branch in _MIXED.branches}
 
 
-def test_windows_follow_the_context_and_every_nth_layer_sees_all():
-    space = presets.tiny(**_SPACES["windows"])
+@pytest.mark.parametrize("name", ["windows", "both"])
+def test_windows_follow_the_context_and_every_nth_layer_sees_all(name):
+    space = presets.tiny(**_SPACES[name])
     rng, periods = random.Random(0), set()
     for _ in range(200):
         point = space.sample(rng)
         values = space.values(point)
-        if values["family"] == "llama":
+        if values["family"] in ("llama", "mixtral"):
             continue
         period = values["full_attention_every"]
         assert point.num_hidden_layers >= period
@@ -128,7 +130,8 @@ def test_windows_follow_the_context_and_every_nth_layer_sees_all():
             assert (window or point.max_position_embeddings) == share * (
                 point.max_position_embeddings
             )
-            assert (layer.mixer.rope is None) == (full and not values["full_attention_rope"])
+            rotated = not full or values.get("full_attention_rope", True)
+            assert (layer.mixer.rope is not None) == rotated
         periods.add(period)
     assert periods == {2, 3}
 

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 from archsmith.architecture.mixers.base import Mixer
@@ -9,6 +10,8 @@ from archsmith.architecture.tree import Architecture, Layer
 from archsmith.space.families import base
 
 PERIOD = "full_attention_every"
+WINDOW = "window_share"
+_LARGEST_DENOMINATOR = 16  # of a window's share
 
 
 class PeriodicFamily(base.Family):
@@ -38,3 +41,17 @@ def read_period(architecture: Architecture) -> int | None:
     """One more than the first layer that differs from layer 0; None where all are alike."""
     layers = architecture.layers
     return next((index + 1 for index, layer in enumerate(layers) if layer != layers[0]), None)
+
+
+def window_tokens(values: Mapping[str, Any]) -> int | None:
+    """The window of local layers: a share of the context, so that it covers equal text whatever
+    the vocabulary; None for all of it."""
+    share: float = values[WINDOW]
+    return None if share == 1.0 else max(1, round(values["vocabulary"].context_tokens * share))
+
+
+def read_window_share(architecture: Architecture) -> float:
+    """The share that the first layer's window has of the context."""
+    context = architecture.max_position_embeddings
+    window = architecture.layers[0].mixer.sliding_window or context
+    return float(Fraction(window, context).limit_denominator(_LARGEST_DENOMINATOR))

@@ -5,7 +5,6 @@ Sliding windows (Beltagy et al. 2020, arXiv 2004.05150) and layers without posit
 """
 
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Any, ClassVar
 
 from archsmith.architecture.feed_forwards.gated_mlp import GatedMlp
@@ -15,29 +14,25 @@ from archsmith.space.dimensions import Dimension
 from archsmith.space.families import _periodic, base
 from archsmith.space.families.llama import Llama
 
-_LARGEST_DENOMINATOR = 16  # of a window's share
-
 
 class GraniteSwa(_periodic.PeriodicFamily):
-    """Local layers see `window_share` of the context, so that windows of all vocabularies cover
-    equal text; full layers see all of it, with rotary embedding or without."""
+    """Local layers see `window_share` of the context; full layers see all of it, with rotary
+    embedding or without."""
 
     name = "granite_swa"
     dimensions: ClassVar[tuple[Dimension, ...]] = (
         *Llama.dimensions,
         Dimension(_periodic.PERIOD, (2, 3, 4, 6)),
-        Dimension("window_share", (0.125, 0.25, 0.5, 1.0)),
+        Dimension(_periodic.WINDOW, (0.125, 0.25, 0.5, 1.0)),
         Dimension("full_attention_rope", (True, False)),
     )
     cosmetic: ClassVar[frozenset[str]] = base.Family.cosmetic | {
-        "window_share",
+        _periodic.WINDOW,
         "full_attention_rope",
     }
 
     def mixer(self, values: Mapping[str, Any]) -> Attention:
-        share = values["window_share"]
-        window = max(1, round(values["vocabulary"].context_tokens * share))
-        return base.attention(values, sliding_window=None if share == 1.0 else window)
+        return base.attention(values, sliding_window=_periodic.window_tokens(values))
 
     def full_mixer(self, values: Mapping[str, Any]) -> Attention:
         rotated = base.attention(values)
@@ -52,18 +47,15 @@ class GraniteSwa(_periodic.PeriodicFamily):
         found, period = super().read(architecture), _periodic.read_period(architecture)
         if found is None or period is None:
             return None
-        window = architecture.layers[0].mixer.sliding_window
-        context = architecture.max_position_embeddings
-        share = Fraction(window or context, context).limit_denominator(_LARGEST_DENOMINATOR)
         return {
             **found,
             _periodic.PERIOD: period,
-            "window_share": float(share),
+            _periodic.WINDOW: _periodic.read_window_share(architecture),
             "full_attention_rope": architecture.layers[period - 1].mixer.rope is not None,
         }
 
     def explain(self, values: Mapping[str, Any]) -> str | None:
-        if values["window_share"] == 1.0 and values["full_attention_rope"]:
+        if values[_periodic.WINDOW] == 1.0 and values["full_attention_rope"]:
             return "window_share 1 with rotary embedding in every layer is a 'llama'"
         return super().explain(values)
 
