@@ -80,3 +80,29 @@ def test_what_llama_cpp_cannot_hold_is_exported_for_transformers_alone(tmp_path)
     assert found.gate.reference_kl_nats < 1e-9
     assert found.decode_ms_per_token is None
     assert [path.rsplit("/", 1)[-1] for path in found.paths] == ["transformers"]
+
+
+# the others have windows, biases, experts or rotary settings that one of the two formats lacks
+EXPORTED = {
+    "phi", "phi3", "phi3 partial", "llama", "mistral", "qwen2", "qwen3_moe", "granite",
+    "mimo_v2_flash",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_stock_model_passes_the_gate_or_is_refused_beforehand(family, tmp_path):
+    pytest.importorskip("transformers")
+    folder = tmp_path / "stock"
+    build_stock(FAMILIES[family], vocab_size=280).save_pretrained(folder)
+    make_tokenizer(280).save(folder / "tokenizer.json")
+    try:
+        found = archsmith.export_model(folder, tmp_path / "out", quantization="F32")
+    except ExportError as error:
+        refused = str(error)
+        assert family not in EXPORTED, refused
+        assert "no stock model class holds" in refused
+        assert not (tmp_path / "out").exists()
+    else:
+        assert found.gate.reference_kl_nats < 1e-9
+        assert found.gate.files[0].top1_agreement == 1.0
