@@ -302,3 +302,20 @@ def test_noise_is_a_function_of_its_generator():
     )
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_grouped_experts_are_experts_in_turn_on_the_device(dtype):
+    made = block(spec(num_experts_per_tok=3, moe_intermediate_size=24), 16).cuda()
+    x = torch.randn(3, 7, 16, device="cuda", requires_grad=True)
+    direction = torch.randn_like(x)
+    found = []
+    for kernels, kind in ((PLAIN, torch.float32), (FAST, dtype)):
+        out = made.to(kind)(x.to(kind), kernels=kernels).float()
+        matrices = [x, made.experts.up_proj, made.experts.down_proj]
+        found.append([out, *torch.autograd.grad((out * direction).sum(), matrices)])
+    for expected, actual in zip(*found, strict=True):
+        error = (actual.float() - expected).norm() / expected.norm()
+        assert error < (1e-3 if dtype == torch.float32 else 0.05)

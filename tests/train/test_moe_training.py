@@ -220,3 +220,19 @@ def test_muon_makes_every_experts_matrix_orthogonal_whatever_the_batches(
         direction = orthogonalize(ahead, dtype=torch.float32).view(one.master.shape)
         torch.testing.assert_close(one.master, before[one.name] - 0.5 * direction)
         torch.testing.assert_close(optimizer.state()[f"{one.name}.momentum"], 0.1 * one.gradient)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("router", ["softmax", "sigmoid", "sparsemixer"])
+def test_a_mixture_of_experts_learns_and_resumes_on_the_device(tokens, tmp_path, router):
+    recipe = Recipe(batch_tokens=96)
+    trunk = Trunk.start(
+        tiny_moe(router=router), recipe=recipe, seed=0, tokens=tokens, device="cuda"
+    )
+    trunk.run(2000)
+    early = trunk.bits_per_byte
+    trunk.save(tmp_path / "trunk")
+    resumed = Trunk.load(tmp_path / "trunk", tokens=tokens)
+    resumed.run(20_000)
+    assert resumed.bits_per_byte < early

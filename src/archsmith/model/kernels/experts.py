@@ -29,10 +29,8 @@ def experts_in_turn(
 ) -> Float[Tensor, "N D"]:
     """Weighted sum over a token's experts of down(silu(gate(x)) * up(x))."""
     out = torch.zeros_like(x)
-    for expert in range(len(gate)):
+    for expert in choice.experts.unique().tolist():
         tokens, ranks = torch.where(choice.experts == expert)
-        if len(tokens) == 0 and not torch.is_grad_enabled():
-            continue
         rows = x[tokens]
         hidden = F.silu(rows @ gate[expert].T) * (rows @ up[expert].T)
         weight = choice.weights[tokens, ranks, None]
