@@ -78,6 +78,11 @@ class TableSpace:
         """Values of each choice."""
         return tuple(len(dimension.levels) for dimension in self.dimensions)
 
+    @property
+    def choice_orders(self) -> tuple[bool, ...]:
+        """Whether the values of each choice have an order."""
+        return tuple(dimension.kind == "ordinal" for dimension in self.dimensions)
+
     def indices(self, point: Row) -> tuple[int, ...]:
         """Which value of each choice a row has."""
         return tuple(self._levels[point.number])

@@ -2,11 +2,10 @@
 
 A space of architectures asks for the family, where it has several, and then for each of that
 family's dimensions. A recorded table asks for each of its columns. Any space joins in that has
-`choice_sizes`, `indices(point)` and `at(indices)`.
+`choice_sizes`, `indices(point)` and `at(indices)`; `choice_orders` says which of them are ordered.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from archsmith.errors import ConfigError
@@ -29,6 +28,13 @@ class ChoiceSpace(Protocol):
         """The point with these options, or None where there is none."""
 
 
+class Choice(NamedTuple):
+    """One question: how many options it has, and whether neighbouring ones are alike."""
+
+    size: int
+    is_ordered: bool
+
+
 class Answer(NamedTuple):
     """A group of choices (a family; 0 where there is one group) and an option for each."""
 
@@ -40,17 +46,19 @@ class Choices:
     """The choices of a space.
 
     Attributes:
-        groups: number of options of each choice, by group.
+        groups: the choices of each group, in the order in which they are made.
     """
 
     def __init__(self, space: Space, *, purpose: str) -> None:
         if isinstance(space, ArchitectureSpace):
             self.groups = tuple(
-                tuple(len(dimension.choices) for dimension in branch.dimensions)
+                tuple(Choice(len(dimension.choices), True) for dimension in branch.dimensions)
                 for branch in space.branches
             )
         elif isinstance(space, ChoiceSpace):
-            self.groups = (tuple(space.choice_sizes),)
+            sizes = space.choice_sizes
+            ordered = getattr(space, "choice_orders", (False,) * len(sizes))
+            self.groups = (tuple(Choice(*pair) for pair in zip(sizes, ordered, strict=True)),)
         else:
             raise ConfigError(
                 f"strategy '{purpose}' needs a space made of choices: one of architectures, a "
@@ -72,9 +80,3 @@ class Choices:
             settled = self._space.branches[answer.group].settle(answer.options)
             return None if settled is None else self._space.build(Location(answer.group, settled))
         return self._space.at(answer.options)
-
-
-@lru_cache(maxsize=8)
-def choices_of(space: Space, purpose: str) -> Choices:
-    """The choices of a space; made once. Raises ConfigError where it has none."""
-    return Choices(space, purpose=purpose)

@@ -1,0 +1,48 @@
+"""Optuna's NSGA-II (Deb et al. 2002, doi 10.1109/4235.996017), as it is by default.
+
+Generations are rebuilt from the order of the finished trials, as Optuna counts them: one is full
+when `population_size` of its trials are finished.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import Field
+
+from archsmith.strategies._optuna import propose_by
+from archsmith.strategies.base import Strategy
+from archsmith.trial import Observation, Problem, Proposal
+
+
+class OptunaNsga2(Strategy):
+    """Optuna's NSGA-II sampler. Needs the extra `optuna`.
+
+    Attributes:
+        population_size: of a generation, and of the parents kept.
+    """
+
+    type: Literal["optuna_nsga2"] = "optuna_nsga2"
+    population_size: int = Field(default=50, ge=2)
+
+    def propose(
+        self, problem: Problem, history: Sequence[Observation], rng: random.Random
+    ) -> Proposal:
+        return propose_by(
+            self,
+            problem,
+            history,
+            rng,
+            make_sampler=self._sampler,
+            attributes=self._attributes,
+        )
+
+    def _sampler(self, optuna: Any, seed: int, num_groups: int) -> Any:
+        return optuna.samplers.NSGAIISampler(population_size=self.population_size, seed=seed)
+
+    def _attributes(self, optuna: Any, told: int) -> Mapping[str, Any]:
+        key = optuna.samplers.NSGAIISampler._get_generation_key()
+        return {key: told // self.population_size}
+
+
+PART = OptunaNsga2
