@@ -5,7 +5,8 @@ import xml.etree.ElementTree as ET
 from example_study import LLAMA_SHAPE, PHI_SHAPE, WINNER, llama
 
 from archsmith.presets import phi_3_5_moe, phi_3_small
-from archsmith.report.drawing import MAX_BAR_PX, describe, draw, widest
+from archsmith.report.drawing import MAX_BAR_PX, draw, widest
+from archsmith.report.layer_words import describe
 
 WINNER_JSON = WINNER.model_dump(mode="json")
 
@@ -95,6 +96,18 @@ def test_windows_long_rope_and_block_sparse_layers_are_named() -> None:
     long = draw(phi_3_5_moe().model_dump(mode="json"))
     assert "LongRoPE" in long
     assert "16 experts \u00d7 6400, 2 used" in long
+
+
+def test_a_pattern_is_drawn_once() -> None:
+    svg = draw(phi_3_small().model_dump(mode="json"))
+    assert len(rects(svg, "feed-forward")) == 2
+    assert "30 more" in svg
+    assert "layers 3 to 32: the same in turn" in svg
+    assert "and so on in turn" in describe(phi_3_small().model_dump(mode="json"))
+    layers = WINNER_JSON["layers"]
+    other = {**layers[0], "residual": "parallel"}
+    unlike = draw({**WINNER_JSON, "layers": [other, *layers[1:]]})
+    assert len(rects(unlike, "feed-forward")) == len(layers)
 
 
 def test_unknown_blocks_are_named() -> None:

@@ -8,11 +8,11 @@ width, the idle ones in outline and squeezed into what is left of the line. Colo
 variables of the page.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from html import escape
-from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from archsmith.report.layer_words import Json, describe, expert_width, lines_of, runs, turn
 
 BAR_PX = 9
 LAYER_GAP_PX = 5
@@ -23,17 +23,6 @@ _TIMES = "\u00d7"
 _NARROWEST_PX = 3
 _IDLE_ROOM = 1.25  # the line is longer than its used experts by this, for the idle ones
 SHOWN_LAYERS = 16  # a longer run of equal layers is drawn by its ends
-
-Json = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class _Run:
-    """Equal neighbouring layers."""
-
-    layer: Json
-    first: int
-    count: int
 
 
 class _Cell(NamedTuple):
@@ -67,13 +56,19 @@ def draw(architecture: Json, *, widest_features: int | None = None) -> str:
     parts.append(_bar(middle, y, hidden * scale, "embedding", outline=tied))
     label("head: tied to the embedding" if tied else "head: a table of its own", y + 9)
     y += BAR_PX + 12
-    for run in reversed(_runs(architecture["layers"])):
+    shown = turn(architecture["layers"])
+    left_out = len(architecture["layers"]) - len(shown)
+    if left_out:
+        parts.append(_dots(middle, y, left_out))
+        label(f"layers {len(shown) + 1} to {len(shown) + left_out}: the same in turn", y + 10)
+        y += 22
+    for run in reversed(runs(shown)):
         top = y
-        lines = _describe(run, hidden)
-        shown = run.count if run.count <= SHOWN_LAYERS else SHOWN_LAYERS
-        for index in range(shown):
-            if shown < run.count and index == shown // 2:
-                parts.append(_dots(middle, y + 1, run.count - shown))
+        lines = lines_of(run, hidden)
+        drawn = min(run.count, SHOWN_LAYERS)
+        for index in range(drawn):
+            if drawn < run.count and index == drawn // 2:
+                parts.append(_dots(middle, y + 1, run.count - drawn))
                 y += 18
             y = _layer(parts, run.layer, middle, y, scale)
         bottom = max(y - LAYER_GAP_PX, top + LINE_PX * len(lines) - 4)
@@ -97,19 +92,6 @@ def draw(architecture: Json, *, widest_features: int | None = None) -> str:
         f'<svg class="drawing" role="img" viewBox="0 0 {width} {height:.0f}" width="{width}" '
         f'height="{height:.0f}" aria-label="{escape(describe(architecture), quote=True)}">'
         f"{spine}{''.join(parts)}</svg>"
-    )
-
-
-def describe(architecture: Json) -> str:
-    """The drawing in words, for those who cannot see it."""
-    hidden = architecture["hidden_size"]
-    runs = ", then ".join(
-        " ".join(_describe(run, int(hidden))) for run in _runs(architecture["layers"])
-    )
-    tied = "tied" if architecture.get("tie_word_embeddings") else "untied"
-    return (
-        f"Stack of {len(architecture['layers'])} layers, {hidden} wide, vocabulary "
-        f"{architecture['vocab_size']} ({tied} head): {runs}"
     )
 
 
@@ -177,7 +159,7 @@ def _block_cells(feed_forward: Json, scale: float) -> list[_Cell]:
     experts = int(feed_forward.get("num_experts", 0))
     if not experts:
         return [_Cell(_feed_forward_features(feed_forward) * scale)]
-    used, each = int(feed_forward["num_experts_per_tok"]), _expert_width(feed_forward)
+    used, each = int(feed_forward["num_experts_per_tok"]), expert_width(feed_forward)
     widths = [each] * used
     if feed_forward.get("shared_expert_intermediate_size"):
         widths.insert(0, int(feed_forward["shared_expert_intermediate_size"]))
@@ -202,56 +184,6 @@ def _dots(middle: float, y: float, left_out: int) -> str:
     )
 
 
-def _runs(layers: Sequence[Json]) -> list[_Run]:
-    runs: list[_Run] = []
-    first = 1
-    for layer, equal in groupby(layers):
-        count = len(list(equal))
-        runs.append(_Run(layer, first, count))
-        first += count
-    return runs
-
-
-def _describe(run: _Run, hidden: int) -> list[str]:
-    """Lines of words about a run of layers."""
-    mixer, feed_forward = run.layer["mixer"], run.layer["feed_forward"]
-    last = run.first + run.count - 1
-    span = f"layer {run.first}" if run.count == 1 else f"layers {run.first} to {last}"
-    lines = [f"{span}, {hidden} wide"]
-    heads = mixer.get("num_attention_heads")
-    if heads is None:
-        lines.append(str(mixer.get("type", "mixer")))
-    else:
-        shared = mixer.get("num_key_value_heads", heads)
-        lines.append(f"{heads} heads {_TIMES} {mixer['head_dim']}, {shared} kv")
-    extras = [
-        text
-        for text, present in (
-            ("block-sparse", mixer.get("type") == "block_sparse_attention"),
-            (f"window {mixer.get('sliding_window')}", mixer.get("sliding_window")),
-            ("no position", heads is not None and mixer.get("rope") is None),
-            ("LongRoPE", (mixer.get("rope") or {}).get("long_rope")),
-            ("normed heads", mixer.get("qk_norm")),
-            ("parallel", run.layer.get("residual") == "parallel"),
-        )
-        if present
-    ]
-    if extras:
-        lines.append(", ".join(extras))
-    experts = feed_forward.get("num_experts")
-    if experts:
-        used, each = feed_forward["num_experts_per_tok"], _expert_width(feed_forward)
-        shared = feed_forward.get("shared_expert_intermediate_size")
-        lines.append(f"{experts} experts {_TIMES} {each}, {used} used")
-        if shared:
-            lines.append(f"shared expert {shared}")
-        return lines
-    kind = str(feed_forward.get("type", "feed-forward")).replace("_", " ")
-    size = feed_forward.get("intermediate_size")
-    lines.append(f"{kind} {size}" if size else kind)
-    return lines
-
-
 def _mixer_features(mixer: Json) -> int:
     return int(mixer.get("num_attention_heads", 1)) * int(mixer.get("head_dim", 64))
 
@@ -260,12 +192,8 @@ def _feed_forward_features(feed_forward: Json) -> int:
     """Features of a plain block; of experts those that one token goes through."""
     if feed_forward.get("num_experts"):
         shared = int(feed_forward.get("shared_expert_intermediate_size") or 0)
-        return int(feed_forward["num_experts_per_tok"]) * _expert_width(feed_forward) + shared
+        return int(feed_forward["num_experts_per_tok"]) * expert_width(feed_forward) + shared
     return int(feed_forward.get("intermediate_size", 64))
-
-
-def _expert_width(feed_forward: Json) -> int:
-    return int(feed_forward.get("moe_intermediate_size", 64))
 
 
 def _widest(architecture: Json) -> int:
