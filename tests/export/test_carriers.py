@@ -211,6 +211,11 @@ def test_windows_with_partial_rotary_go_to_mimo():
     assert find_carrier(phi3(mixer=mixer)).name == "MiMo-V2-Flash"
 
 
+def test_what_no_carrier_holds_is_not_said_of_one():
+    reasons = unsupported(llama(mixer={"type": "block_sparse_attention"}))
+    assert reasons == ["the block 'block_sparse_attention' has no carrier"]
+
+
 def test_experts_are_compared_with_carriers_of_experts():
     reasons = unsupported(mixtral(mixer={"qkv_bias": True}))
     assert reasons == ["Mixtral: qkv_bias must be false"]

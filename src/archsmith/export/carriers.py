@@ -229,7 +229,8 @@ def _nearest_reasons(architecture: Architecture, kinds: Sequence[Layer], target:
     for name, reasons in refusals:
         if len(reasons) == fewest:
             for reason in reasons:
-                said.setdefault(reason, f"{name}: {reason}")
+                common = all(reason in others for _, others in refusals)
+                said.setdefault(reason, reason if common else f"{name}: {reason}")
     return list(said.values())
 
 
