@@ -21,7 +21,7 @@ from archsmith.data.corpus import Split
 from archsmith.store.records import TrialRecord
 from archsmith.train.recipe import Recipe
 from archsmith.workflow.arms import train_arm
-from archsmith.workflow.calibration import Calibration, calibrate
+from archsmith.workflow.calibration import Calibration, KindCalibration, calibrate
 from archsmith.workflow.model_folder import load_model_folder
 from archsmith.workflow.pipeline import Pipeline, Watcher
 from archsmith.workflow.scoring import count_words, word_perplexity
@@ -130,11 +130,13 @@ def _score(trial: TrialRecord) -> float:
 
 def _calibrated(pipeline: Pipeline, architectures: list[Architecture]) -> Recipe:
     """The recipe with each kind's rates, tried as long as a rung; kept for a second start."""
-    kept = pipeline.workspace.output_dir / "calibration.json"
-    if not kept.exists():
-        config = pipeline.config
-        found = Calibration.of(
-            calibrate(
+    config = pipeline.config
+    found = []
+    for architecture in architectures:
+        kind = "experts" if architecture.has_experts else "dense"
+        kept = pipeline.workspace.output_dir / f"calibration-{kind}.json"
+        if not kept.exists():
+            calibrated = calibrate(
                 pipeline.evaluator(config.training),
                 architecture,
                 train_bytes=round(RUNG * (config.plan.train_bytes or 0)),
@@ -142,11 +144,9 @@ def _calibrated(pipeline: Pipeline, architectures: list[Architecture]) -> Recipe
                 num_threads=1,
                 seed=config.seed,
             )
-            for architecture in architectures
-        )
-        kept.write_text(found.model_dump_json(indent=1))
-    calibration = Calibration.model_validate_json(kept.read_text())
-    return pipeline.config.training.model_copy(update=calibration.recipe_changes())
+            kept.write_text(calibrated.model_dump_json(indent=1))
+        found.append(KindCalibration.model_validate_json(kept.read_text()))
+    return config.training.model_copy(update=Calibration.of(found).recipe_changes())
 
 
 def _train(

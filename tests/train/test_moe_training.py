@@ -236,3 +236,18 @@ def test_a_mixture_of_experts_learns_and_resumes_on_the_device(tokens, tmp_path,
     resumed = Trunk.load(tmp_path / "trunk", tokens=tokens)
     resumed.run(20_000)
     assert resumed.bits_per_byte < early
+
+
+def test_networks_with_experts_learn_at_their_own_rates():
+    rates = {"moe_learning_rate": 0.03, "moe_embedding_learning_rate": 0.02}
+    updated = []
+    for architecture in (tiny_moe(), tiny()):
+        for extra in ({}, rates):
+            learner = make_learner(architecture, **extra)
+            learner.update(batch(), number=0, factor=1.0)
+            updated.append(learner.model().model.embed_tokens.weight.detach().clone())
+    moe, moe_at_own_rates, dense, dense_with_rates = updated
+    assert not torch.equal(moe, moe_at_own_rates)
+    assert torch.equal(dense, dense_with_rates)
+    assert make_learner(tiny_moe(), **rates).recipe.learning_rate == 0.03
+    assert make_learner(tiny(), **rates).recipe.learning_rate == 0.01

@@ -42,7 +42,7 @@ class Learner:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        self.architecture, self.recipe, self._seed = architecture, recipe, seed
+        self.architecture, self.recipe, self._seed = architecture, recipe.of(architecture), seed
         self.device, self.dtype = device, dtype
         if device.type == "cpu":
             keep_freed_memory()
