@@ -80,7 +80,7 @@ class Recipe(Spec):
         return max(1, round(self.batch_tokens / context_tokens))
 
     def of(self, architecture: Architecture) -> "Recipe":
-        """The recipe with the rates of this kind of network, dense or with experts, as the rates."""
+        """The recipe with the rates of this kind of network, dense or with experts."""
         if not architecture.has_experts:
             return self
         return self.model_copy(
