@@ -17,8 +17,11 @@ from archsmith.testing.toy import run_search, toy_problem
 space = presets.tiny(hidden_sizes=(32, 64), depths=(1, 2), quantizations=("Q8_0",),
                      intermediate_ratios=(2.0,), heads_per_kv_head=(1,))
 for name in registry.names("strategies"):
-    wide = run_search(registry.find("strategies", name)(), toy_problem(), 30)
-    narrow = run_search(registry.find("strategies", name)(), toy_problem(space=space), 60)
+    guided = name == "law_guided"  # a proposal of it takes tenths of a second
+    make = registry.find("strategies", name)
+    strategy = make(iterations=3, pool_size=16) if guided else make()
+    wide = run_search(strategy, toy_problem(), 8 if guided else 30)
+    narrow = run_search(strategy, toy_problem(space=space), 8 if guided else 60)
     print(name, [o.architecture.hash for o in (*wide, *narrow)])
 """
 

@@ -34,6 +34,8 @@ _NOISE_WEIGHT = 1.0
 _ROUNDS = 4  # fits with the noise estimated in between
 _EXPONENTS = (0.12, 0.25, 0.5)  # where fits begin, beside the prior
 _STEP = 1e-5
+_FAR = 6.0  # spreads from the prior that no letter goes beyond
+_LARGEST = 50.0  # of exponents: what a fit passes through on its way must be a number
 
 # letter -> standard deviation of its prior; letters of amounts and exponents by logarithm.
 _SPREADS = {
@@ -209,9 +211,8 @@ def evaluate(data: Table, values: np.ndarray, letters: Sequence[str]) -> np.ndar
     if "log_ratio" in of:
         away = features["log_intermediate_ratio"] - of["log_ratio"]
         size = size - math.exp(of["log_ratio_factor"]) * away**2
-    bits = of["irreducible"] + np.exp(
-        of["log_size_factor"] - math.exp(of["log_size_exponent"]) * size
-    )
+    power = of["log_size_factor"] - math.exp(of["log_size_exponent"]) * size
+    bits = of["irreducible"] + np.exp(np.minimum(power, _LARGEST))
     if data.text is not None:
         exponent = math.exp(of["log_text_exponent"])
         bits = bits + math.exp(of["log_text_factor"]) * data.text**-exponent
@@ -266,7 +267,7 @@ def _posterior(
 ) -> _Posterior:
     if not len(target):
         return _Posterior(means, np.diag(spreads**2), _NOISE, 3.0)
-    low = np.full(len(letters), -np.inf)
+    low, high = means - _FAR * spreads, means + _FAR * spreads
     low[list(letters).index("irreducible")] = 0.0
 
     def solve(start: np.ndarray, noise: float) -> tuple[float, np.ndarray]:
@@ -278,8 +279,8 @@ def _posterior(
             own = jacobian(data, values, letters) * (weights / noise)[:, None]
             return np.concatenate([own, np.diag(1 / spreads)])
 
-        inside = np.maximum(start, low + 1e-9)
-        found = least_squares(residuals, inside, slopes, bounds=(low, np.inf), max_nfev=60)
+        inside = np.clip(start, low + 1e-9, high - 1e-9)
+        found = least_squares(residuals, inside, slopes, bounds=(low, high), max_nfev=60)
         return float(found.cost), found.x
 
     count = float((weights**2).sum())

@@ -193,7 +193,8 @@ def _kernel(schema: Schema, inputs: np.ndarray, kind: Kind) -> Kernel:
         if kind is Kind.PROCESS:
             parts.append(Constant(active_dims=(features,)))
     text, trunk = features + slopes, features + slopes + 1
-    if len(np.unique(inputs[:, trunk])) < len(inputs):  # some trunk was read more than once
+    # trunks read more than once, or at different rungs
+    if len(np.unique(inputs[:, trunk])) < len(inputs) or np.ptp(inputs[:, text]) > 0:
         shared = Trunk(
             active_dims=(text, trunk),
             lengthscale_prior=LogNormalPrior(0.7, 0.7),

@@ -104,6 +104,7 @@ def fit_surrogate(
     *,
     unit: float = 1.0,
     kinds: Sequence[Kind] = _ORDER,
+    law: bool = True,
     iterations: int = 40,
     calibrate: bool = True,
 ) -> Surrogate:
@@ -112,6 +113,7 @@ def fit_surrogate(
     Args:
         unit: what one bit per byte is in the values' unit, see `law.fit_law`.
         kinds: what to choose from.
+        law: whether a law may be the mean, where the features allow it: for losses.
         iterations: of the search for hyperparameters, at most.
         calibrate: the deviations by refits to three quarters of the trunks; else as they are.
 
@@ -124,13 +126,13 @@ def fit_surrogate(
     values = np.array([reading.value for reading in readings], dtype=np.float64)
     if not np.isfinite(values).all():
         raise ConfigError("a surrogate needs finite values")
-    law, notes = _fit_law(readings, unit)
+    mean, notes = _fit_law(readings, unit) if law else (None, [])
     found: dict[Kind, Fitted] = {}
     few = len(readings) < _FEWEST
     for kind in sorted(kinds, key=_ORDER.index):
         if few and kind is not _ORDER[0]:
             continue
-        schema = make_schema(readings, law=None if kind is Kind.PROCESS else law)
+        schema = make_schema(readings, law=None if kind is Kind.PROCESS else mean)
         try:
             table = inputs(schema, readings)
             found[kind] = fit_process(

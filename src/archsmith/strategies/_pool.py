@@ -1,0 +1,130 @@
+"""Points a surrogate is asked about: mutants and neighbours of the best trials, and samples."""
+
+import random
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from archsmith.space.feasible import sample_feasible
+from archsmith.strategies._drafts import Draft, Finished, merit
+from archsmith.surrogate.readings import CHOICE_PREFIX, has_law
+from archsmith.trial import Observation, Problem
+
+_INCUMBENTS = 6  # trials that are mutated
+_COMPARED = 400  # trials among which those of several objectives are looked for
+_FAILURES = 5  # trials without improvement until the trust region shrinks
+_RADII = (4, 2, 1)  # mutations at most; then it grows again
+_SMALL = 600  # spaces of so many points are looked at whole
+_NEIGHBOURS = 48  # of each incumbent at most
+_DESIGN = 48  # feasible samples of which the one farthest from all trials starts the search
+_MANY = 16  # levels of a choice from which it counts as a number
+_LOCAL = 0.7  # share of the pool near the incumbents
+
+
+def by_merit(trials: Sequence[Finished]) -> list[int]:
+    """Indices of trials, the best first; of very many only the latest are compared."""
+    offset = max(0, len(trials) - _COMPARED) if trials and len(trials[0].values) > 1 else 0
+    recent = trials[offset:]
+    keys = merit(recent)
+    return [offset + index for index in sorted(range(len(recent)), key=keys.__getitem__)]
+
+
+def radius(trials: Sequence[Finished]) -> int:
+    """Mutations at most: fewer the longer nothing got better, then many again."""
+    failures = 0
+    if trials:
+        best = set(by_merit(trials)[: max(1, min(len(trials) // 8, 3))])
+        latest = max(best)
+        failures = len(trials) - 1 - latest
+    return _RADII[failures // _FAILURES % len(_RADII)]
+
+
+def candidates(
+    problem: Problem,
+    history: Sequence[Observation],
+    trials: Sequence[Finished],
+    rng: random.Random,
+    pool_size: int,
+) -> list[Draft]:
+    """New feasible points, each once; mutants name their parents."""
+    known = {observation.architecture for observation in history}
+    found: dict[Any, Draft] = {}
+
+    def add(point: Any, parents: tuple[int, ...] = ()) -> None:
+        if point not in known and point not in found and problem.feasible(point):
+            found[point] = Draft(point, parents)
+
+    whole = _points(problem)
+    if whole is not None:
+        for point in whole:
+            add(point)
+        return list(found.values())
+    best = [trials[index] for index in by_merit(trials)[:_INCUMBENTS]]
+    steps = radius(trials)
+    if not has_law(tuple(problem.space.features(best[0].point))):
+        for trial in best:  # nothing but a step shows what a choice is worth
+            near = list(problem.space.neighbours(trial.point))
+            for point in rng.sample(near, min(len(near), _NEIGHBOURS)):
+                add(point, (trial.number,))
+    for _ in range(2 * pool_size):
+        if len(found) >= _LOCAL * pool_size:
+            break
+        # the better, the more children
+        trial = best[min(int(rng.expovariate(0.5)), len(best) - 1)]
+        parents: tuple[int, ...] = (trial.number,)
+        point = trial.point
+        if rng.random() < 0.2:
+            other = rng.choice(best)
+            parents = tuple(dict.fromkeys((trial.number, other.number)))
+            point = problem.space.crossover(point, other.point, rng)
+        for _ in range(rng.randint(1, steps)):
+            point = problem.space.mutate(point, rng)
+        add(point, parents)
+    for _ in range(int((1 - _LOCAL) * pool_size)):
+        add(sample_feasible(problem, rng))
+    return list(found.values())
+
+
+def farthest(problem: Problem, known: Sequence[Any], rng: random.Random) -> Draft:
+    """Of some feasible samples the one whose nearest trial is farthest, by features."""
+    samples = list(dict.fromkeys(sample_feasible(problem, rng) for _ in range(_DESIGN)))
+    samples = [point for point in samples if point not in set(known)] or samples
+    if not known:
+        return Draft(samples[0], note="start: a sample")
+    tables = [features(problem, point) for point in (*samples, *known[-256:])]
+    names = list(tables[0])
+    values = np.array([[table[name] for name in names] for table in tables])
+    spread = values.std(axis=0)
+    values = values[:, spread > 0] / spread[spread > 0]
+    new, old = values[: len(samples)], values[len(samples) :]
+    distances = ((new[:, None] - old[None]) ** 2).sum(-1).min(axis=1)
+    return Draft(samples[int(np.argmax(distances))], note="start: far from the others")
+
+
+def features(problem: Problem, point: Any) -> dict[str, float]:
+    """The space's features; where they hold no decoder, its choices too."""
+    return _features(problem, point)
+
+
+@lru_cache(maxsize=50_000)
+def _features(problem: Problem, point: Any) -> dict[str, float]:
+    table = dict(problem.space.features(point))
+    indices = getattr(problem.space, "indices", None)
+    if indices is None or has_law(tuple(table)):
+        return table
+    for place, (size, index) in enumerate(
+        zip(problem.space.choice_sizes, indices(point), strict=True)  # type: ignore[attr-defined]
+    ):
+        prefix = CHOICE_PREFIX if size <= _MANY else "level_"
+        table[f"{prefix}{place}"] = float(index)
+    return table
+
+
+def _points(problem: Problem) -> Iterable[Any] | None:
+    """All points, where the space is small and lists them."""
+    points = getattr(problem.space, "points", None)
+    if points is None or problem.space.log10_size() > np.log10(_SMALL):
+        return None
+    return tuple(points())

@@ -1,0 +1,120 @@
+"""Law-guided search: a scaling law with a process about it says which of many mutants to try next.
+
+First the problem's start points and a few feasible ones far from one another; then the noisy
+expected improvement (one objective) or hypervolume improvement (several) in log form (Ament et al.
+2023, arXiv 2310.20708; Daulton et al. 2021, arXiv 2105.08195), by BoTorch, over a pool of mutants
+near the best trials and samples from everywhere. Near is a trust region as in TuRBO (Eriksson et
+al. 2019, arXiv 1910.01465), counted in mutations; it shrinks while nothing improves.
+
+Metrics that cost models know are exact; what is learned is modelled by `archsmith.surrogate`. What
+the surrogate was is in each proposal's note.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from archsmith.errors import EvaluationError, MissingExtraError
+from archsmith.strategies._drafts import Draft, Finished, finished, first_new
+from archsmith.strategies._pool import by_merit, candidates, farthest
+from archsmith.strategies.base import Strategy
+from archsmith.surrogate.readings import has_law
+from archsmith.trial import Observation, Problem, Proposal, TrialState
+
+_START = 5  # trials before a law with a prior guides
+_START_WITHOUT_LAW = 10
+
+
+class LawGuided(Strategy):
+    """Proposes what is expected to improve most on what is known.
+
+    Attributes:
+        num_start: trials before the surrogate is asked; 5 with a law, 10 without, if not told.
+        pool_size: points the surrogate compares.
+        max_fitted: trials a surrogate is fitted to; the best, the latest and some of the others.
+        refit_share: the surrogate is fitted anew when the finished trials have grown by this share
+            (at least by 4); in between it is conditioned on them as it is.
+        iterations: of the search for its hyperparameters.
+        earlier: files of earlier studies, see `archsmith.surrogate.earlier`; each file has an
+            unknown shift against this study, so that it tells of differences, not of levels.
+    """
+
+    type: Literal["law_guided"] = "law_guided"
+    num_start: PositiveInt | None = None
+    pool_size: PositiveInt = 256
+    max_fitted: int = Field(default=256, ge=8)
+    refit_share: float = Field(default=0.15, gt=0.0)
+    iterations: PositiveInt = 30
+    earlier: tuple[str, ...] = ()
+
+    def propose(
+        self, problem: Problem, history: Sequence[Observation], rng: random.Random
+    ) -> Proposal:
+        trials = finished(problem, history)
+
+        def drafts() -> Iterator[Draft]:
+            known = {observation.architecture for observation in history}
+            if len(trials) < self._num_start(problem, trials):
+                yield farthest(problem, list(known), rng)
+            yield from self._guided(problem, history, trials, rng)
+
+        return first_new(problem, history, rng, drafts, strategy=self.type)
+
+    def _num_start(self, problem: Problem, trials: Sequence[Finished]) -> int:
+        if self.num_start is not None:
+            return self.num_start
+        if trials and has_law(tuple(problem.space.features(trials[0].point))):
+            return _START
+        return _START_WITHOUT_LAW
+
+    def _guided(
+        self,
+        problem: Problem,
+        history: Sequence[Observation],
+        trials: Sequence[Finished],
+        rng: random.Random,
+    ) -> Iterator[Draft]:
+        if not trials:
+            return
+        guide = _guide()
+        pool = candidates(problem, history, trials, rng, self.pool_size)
+        if not pool:
+            return
+        pending = [
+            observation.architecture
+            for observation in history
+            if observation.state is TrialState.PENDING
+            and observation.values(problem.objectives) is None
+        ]
+        try:
+            order, note = guide.rank(
+                problem,
+                history,
+                trials,
+                [draft.point for draft in pool],
+                pending=pending,
+                seed=rng.getrandbits(31),
+                settings=self,
+            )
+        except EvaluationError as error:  # evolution takes over: the pool's mutants of the best
+            best = {trials[index].number for index in by_merit(trials)[:3]}
+            order = [i for i, draft in enumerate(pool) if best & set(draft.parents)]
+            note = f"without a surrogate ({error}): a mutant of the best"
+        for index in order:
+            yield pool[index]._replace(note=note)
+
+
+def _guide():  # type: ignore[no-untyped-def]
+    """The part that needs the extra, imported when it is used."""
+    try:
+        from archsmith.strategies import _guide
+    except ImportError as error:
+        if (error.name or "").split(".")[0] in ("botorch", "gpytorch", "linear_operator"):
+            raise MissingExtraError("the strategy 'law_guided'", "search") from error
+        raise
+    return _guide
+
+
+PART = LawGuided

@@ -1,0 +1,196 @@
+"""Law-guided search keeps the contract, learns, and says what it was guided by."""
+
+import math
+import random
+
+import pytest
+
+from archsmith.errors import ConfigError, EvaluationError
+from archsmith.strategies import _guide
+from archsmith.strategies.law_guided import LawGuided
+from archsmith.strategies.random import Random
+from archsmith.surrogate.earlier import read_earlier, write_earlier
+from archsmith.testing.strategy import StrategyContract
+from archsmith.testing.toy import TableSpace, run_search, toy_metrics, toy_problem
+from archsmith.trial import Limit, Observation, Problem, Rung, TrialState
+
+QUICK = {"pool_size": 24, "max_fitted": 24, "refit_share": 3.0, "iterations": 5}
+
+
+@pytest.mark.slow
+class TestContract(StrategyContract):
+    """With small settings; the promises do not depend on them."""
+
+    milliseconds = 1000.0
+    strategy = pytest.fixture(lambda self: LawGuided(**QUICK))
+
+    def test_a_proposal_is_quick_after_a_thousand_trials(self, strategy):
+        super().test_a_proposal_is_quick_after_a_thousand_trials(LawGuided())
+
+
+def best(strategy, problem, n_trials):
+    history = run_search(strategy, problem, n_trials)
+    return min(observation.metrics["bits_per_byte"] for observation in history)
+
+
+@pytest.mark.slow
+def test_twenty_trials_find_more_than_random_search_does():
+    own = [
+        best(LawGuided(pool_size=48, iterations=10), toy_problem(seed=seed), 20)
+        for seed in range(2)
+    ]
+    others = [best(Random(), toy_problem(seed=seed), 20) for seed in range(2)]
+    assert sum(own) < sum(others)
+
+
+@pytest.mark.parametrize("kind", ["all failed", "all pending", "not a number", "one finished"])
+@pytest.mark.parametrize("objectives", [("bits_per_byte",), ("bits_per_byte", "file_bytes")])
+def test_poor_histories_are_survived(kind, objectives):
+    problem, rng = toy_problem(objectives=objectives), random.Random(0)
+    points = list(dict.fromkeys(problem.space.sample(rng) for _ in range(8)))
+    state = {"all failed": TrialState.FAILED, "all pending": TrialState.PENDING}
+    history = []
+    for number, point in enumerate(points):
+        metrics = toy_metrics(point)
+        if kind == "not a number":
+            metrics["bits_per_byte"] = math.nan
+        known = kind == "not a number" or (kind == "one finished" and number == 0)
+        observation = Observation(
+            number=number,
+            architecture=point,
+            state=state.get(kind, TrialState.COMPLETE if known else TrialState.FAILED),
+        )
+        history.append(observation.model_copy(update={"metrics": metrics if known else {}}))
+    proposal = LawGuided(**QUICK, num_start=1).propose(problem, history, problem.rng(9))
+    assert problem.feasible(proposal.architecture)
+    assert proposal.architecture not in points
+
+
+def test_the_note_says_what_guided():
+    problem = toy_problem(objectives=("bits_per_byte", "decode_ms_per_token", "file_bytes"))
+    history = run_search(LawGuided(**QUICK), problem, 8)
+    proposal = LawGuided(**QUICK).propose(problem, history, problem.rng(8))
+    assert proposal.note.startswith("bits_per_byte by ")
+    assert "decode_ms_per_token by " in proposal.note
+    assert "file_bytes" not in proposal.note
+
+
+@pytest.mark.slow
+def test_a_space_without_decoders_is_guided_by_choices():
+    space = TableSpace((3,) * 6)
+    problem = Problem(space=space, objectives=("error",), static_metrics=lambda point: {}, seed=3)
+
+    def metrics(point):
+        return {"error": 5 + sum(abs(c - 1) for c in point) + 2 * (point[0] != point[5])}
+
+    settings = {"num_start": 8, "pool_size": 48, "iterations": 15}
+    history = run_search(LawGuided(**settings), problem, 26, metrics=metrics)
+    assert min(observation.metrics["error"] for observation in history) <= 6
+    proposal = LawGuided(**settings).propose(problem, history, problem.rng(26))
+    assert "linear mean" in proposal.note or "process" in proposal.note
+    assert "law" not in proposal.note
+
+
+@pytest.mark.slow
+def test_pending_trials_are_not_proposed_beside():
+    problem = toy_problem()
+    strategy = LawGuided(**QUICK)
+    history = run_search(strategy, problem, 10)
+    proposed = []
+    for number in range(10, 14):
+        proposal = strategy.propose(problem, history, problem.rng(10))  # the same generator
+        proposed.append(proposal.architecture)
+        history.append(
+            Observation(number=number, architecture=proposal.architecture, state=TrialState.PENDING)
+        )
+    assert len(set(proposed)) == 4
+
+
+def test_readings_of_lower_rungs_count_with_their_text():
+    plain = toy_problem()
+    rungs = [
+        Rung(index=i, fraction=f, train_bytes=int(1e7 * f)) for i, f in enumerate((0.1, 0.3, 1.0))
+    ]
+    problem = Problem(
+        space=plain.space,
+        objectives=plain.objectives,
+        limits=plain.limits,
+        static_metrics=plain.static_metrics,
+        rungs=rungs,
+    )
+    history = [
+        observation.model_copy(
+            update={
+                "rung": observation.number % 3,
+                "metrics": {
+                    "bits_per_byte": observation.metrics["bits_per_byte"]
+                    + 1.5 * (10 * rungs[observation.number % 3].fraction) ** -0.3
+                },
+            }
+        )
+        for observation in run_search(Random(), plain, 12)
+    ]
+    proposal = LawGuided(**QUICK).propose(problem, history, problem.rng(12))
+    assert proposal.note.startswith("bits_per_byte by law")
+
+
+@pytest.mark.slow
+def test_a_measured_limit_is_learned():
+    plain = toy_problem()
+    limit = Limit.parse("decode_ms_per_token <= 3ms")
+    problem = Problem(
+        space=plain.space,
+        objectives=plain.objectives,
+        limits=[*plain.limits, limit],
+        static_metrics=plain.static_metrics,
+    )
+    history = run_search(LawGuided(**QUICK), problem, 24)
+    late = [limit.holds(o.metrics["decode_ms_per_token"]) for o in history[12:]]
+    random_ones = run_search(Random(), problem, 24)
+    assert (
+        sum(late) / 12
+        > sum(limit.holds(o.metrics["decode_ms_per_token"]) for o in random_ones) / 24
+    )
+
+
+def test_without_a_surrogate_the_best_are_mutated_and_the_note_says_so(monkeypatch):
+    problem = toy_problem()
+    history = run_search(Random(), problem, 12)
+
+    def failing(*args, **options):
+        raise EvaluationError("no surrogate fits the readings: planted")
+
+    monkeypatch.setattr(_guide, "fit_surrogate", failing)
+    monkeypatch.setattr(_guide, "_fits", {})
+    proposal = LawGuided(**QUICK).propose(problem, history, problem.rng(12))
+    assert "without a surrogate" in proposal.note
+    assert "planted" in proposal.note
+    order = sorted(history, key=lambda o: o.metrics["bits_per_byte"])
+    assert set(proposal.parents) & {o.number for o in order[:3]}
+
+
+@pytest.mark.slow
+def test_an_earlier_study_shows_where_to_begin(tmp_path):
+    earlier = run_search(Random(), toy_problem(seed=5), 40)
+    path = tmp_path / "earlier.jsonl"
+    assert write_earlier(path, toy_problem(), earlier) == 40
+
+    def shifted(point):
+        metrics = toy_metrics(point)
+        return {**metrics, "bits_per_byte": metrics["bits_per_byte"] + 0.4}
+
+    def values(**settings):
+        strategy = LawGuided(**{**QUICK, "max_fitted": 64, "num_start": 3}, **settings)
+        history = run_search(strategy, toy_problem(seed=1), 7, metrics=shifted)
+        return [observation.metrics["bits_per_byte"] for observation in history[3:]]
+
+    assert min(values(earlier=(str(path),))) <= min(values())
+
+
+def test_a_damaged_file_of_an_earlier_study_is_named(tmp_path):
+    path = tmp_path / "earlier.jsonl"
+    path.write_text('{"features": {}, "metrics": {}}\n{"features": {}}\n')
+    with pytest.raises(ConfigError, match="line 2: expected a JSON object with 'features'"):
+        read_earlier(path)
+    with pytest.raises(ConfigError, match="No such file"):
+        read_earlier(tmp_path / "nothing.jsonl")
