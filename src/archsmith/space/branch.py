@@ -6,16 +6,17 @@ looked at once per width and kept, so that moving about costs microseconds.
 
 import bisect
 import random
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import product
 from typing import Any
 
 from archsmith.architecture.tree import Architecture
-from archsmith.space.dimensions import Dimension
+from archsmith.space.counting import count_points
+from archsmith.space.dimensions import Dimension, chosen
 from archsmith.space.families.base import Family, blocks_per_token, intermediate_size
 from archsmith.space.kinds import Kind, Kinds
+from archsmith.space.parameters import Parameters
 
 Indices = tuple[int, ...]
 
@@ -53,7 +54,6 @@ class Branch:
         self._width, self._depth, self._ratio, self._vocabulary = (
             self.slots[name] for name in _SIZES
         )
-        self._tied = self.slots.get("tie_word_embeddings")
         self.kinds = Kinds(
             family,
             self.dimensions,
@@ -61,11 +61,9 @@ class Branch:
             refused=self.refused,
             k_quant_fallback=k_quant_fallback,
         )
+        self.parameters = Parameters(family, self.dimensions, self.kinds)
         self._ratios: dict[tuple[int, int], tuple[int, ...]] = {}
         self._least: dict[Kind, int] = {}
-        self._around_params: dict[tuple[int, ...], int] = {}
-        self._block_params: dict[tuple[int, ...], int] = {}
-        self._shell_params: dict[tuple[int, ...], int] = {}
 
     @cached_property
     def widths(self) -> tuple[int, ...]:
@@ -95,10 +93,11 @@ class Branch:
 
     def values(self, indices: Indices) -> dict[str, Any]:
         """The choices by name."""
-        return {
-            dimension.name: dimension.choices[index]
-            for dimension, index in zip(self.dimensions, indices, strict=True)
-        }
+        return chosen(self.dimensions, indices)
+
+    def choices(self, name: str) -> tuple[Any, ...]:
+        """What a dimension offers."""
+        return self.dimensions[self.slots[name]].choices
 
     def build(self, indices: Indices) -> Architecture:
         """The architecture at a valid point."""
@@ -137,7 +136,7 @@ class Branch:
         width = indices[self._width]
         return (
             self.kinds.has(width, indices)
-            and indices[self._ratio] in self._ratios_of(indices)
+            and indices[self._ratio] in self.ratios_of(indices)
             and indices[self._depth] >= self._least_depth(indices)
             and (self.max_params is None or self.num_params(indices) <= self.max_params)
         )
@@ -154,7 +153,7 @@ class Branch:
         for slot, index in zip(self.kinds.slots, kind, strict=True):
             settled[slot] = index
         ratio = indices[self._ratio]
-        settled[self._ratio] = min(self._ratios_of(settled), key=lambda other: abs(other - ratio))
+        settled[self._ratio] = min(self.ratios_of(settled), key=lambda other: abs(other - ratio))
         settled[self._depth] = max(settled[self._depth], self._least_depth(settled))
         found = tuple(settled)
         in_range = settled[self._depth] < len(self.dimensions[self._depth].choices)
@@ -167,7 +166,7 @@ class Branch:
         indices[self.slots["quantization"]] = self.kinds.quantizations(width)[0]
         for slot, index in zip(self.kinds.joint_slots, joint, strict=True):
             indices[slot] = index
-        indices[self._ratio] = self._ratios_of(indices)[0]
+        indices[self._ratio] = self.ratios_of(indices)[0]
         indices[self._depth] = self._least_depth(indices)
         return tuple(indices)
 
@@ -184,28 +183,27 @@ class Branch:
             self._ratios[width, blocks] = tuple(first.values())
         return self._ratios[width, blocks]
 
+    def ratios_of(self, indices: Sequence[int]) -> tuple[int, ...]:
+        """Those of a point's width and kind."""
+        return self.ratios(indices[self._width], self.kinds.blocks(indices))
+
     def depths(self, indices: Indices) -> range:
         """Indices of the depths that show the whole kind and stay within `max_params`."""
         choices = self.dimensions[self._depth].choices
         least, end = self._least_depth(indices), len(choices)
         if self.max_params is not None:
-            layer, shell = self._layer(indices), self._shell(indices)
+            layer, shell = self.parameters.layer(indices), self.parameters.shell(indices)
             end = bisect.bisect_right(choices, (self.max_params - shell) // layer)
         return range(least, max(least, end))
 
     def num_params(self, indices: Indices) -> int:
-        """Parameters, from kept sums: all layers have equally many."""
-        depth: int = self.dimensions[self._depth].choices[indices[self._depth]]
-        return self._shell(indices) + depth * self._layer(indices)
+        """Parameters, from kept sums."""
+        return self.parameters.total(indices)
 
     @cached_property
     def counts(self) -> tuple[int, ...]:
-        """The exact number of valid points of each of `widths`.
-
-        Choices that cannot change the parameters are counted, not visited; depths within
-        `max_params` are found by bisection; everything else is enumerated.
-        """
-        return tuple(self._count(width) for width in self.widths)
+        """The exact number of valid points of each of `widths`."""
+        return tuple(count_points(self, width) for width in self.widths)
 
     def sample(self, rng: random.Random) -> Indices:
         """A point, uniformly: a width by its number of points, the rest by rejection."""
@@ -221,7 +219,7 @@ class Branch:
             for slot in (self._vocabulary, self._depth):
                 chosen[slot] = rng.randrange(len(self.dimensions[slot].choices))
             found = tuple(chosen)
-            if found[self._ratio] in self._ratios_of(found) and found[self._depth] in self.depths(
+            if found[self._ratio] in self.ratios_of(found) and found[self._depth] in self.depths(
                 found
             ):
                 return found
@@ -230,9 +228,6 @@ class Branch:
         """Every valid point, in a fixed order."""
         every = (range(len(dimension.choices)) for dimension in self.dimensions)
         return (indices for indices in product(*every) if self.valid(indices))
-
-    def _ratios_of(self, indices: Sequence[int]) -> tuple[int, ...]:
-        return self.ratios(indices[self._width], self.kinds.blocks(indices))
 
     def _all_ratios(self, width: int) -> tuple[int, ...]:
         """Ratios that some kind of this width has."""
@@ -258,74 +253,14 @@ class Branch:
             self._least[kind] = bisect.bisect_left(choices, least)
         return self._least[kind]
 
-    def _count(self, width: int) -> int:
-        choices = self.dimensions[self._depth].choices
-        vocabularies = range(len(self.dimensions[self._vocabulary].choices))
-        alike: Counter[tuple[int, int, int]] = Counter()  # layer's parameters, tied, least depth
-        rest: dict[int, list[int]] = {}  # parameters left for layers, by vocabulary
-        total = 0
-        for joint, weight in self.kinds.countable(width):
-            smallest = self.smallest(width, joint)
-            least, ratios = smallest[self._depth], self._ratios_of(smallest)
-            if self.max_params is None:
-                every = len(ratios) * len(vocabularies)
-                total += weight * every * max(0, len(choices) - least)
-                continue
-            tied = smallest[self._tied] if self._tied is not None else 0
-            if tied not in rest:
-                rest[tied] = [
-                    self.max_params - self._shell(self._with(smallest, self._vocabulary, index))
-                    for index in vocabularies
-                ]
-            around = self._around_block(smallest)
-            for ratio in ratios:
-                alike[around + self._block(smallest, ratio), tied, least] += weight
-        for (layer, tied, least), weight in alike.items():
-            ends = (bisect.bisect_right(choices, left // layer) for left in rest[tied])
-            total += weight * sum(end - least for end in ends if end > least)
-        return total
-
     def _fits(self, width: int) -> bool:
         """Whether the smallest network of a width stays within `max_params`."""
         for joint, _ in self.kinds.countable(width):
             smallest = self.smallest(width, joint)
-            for ratio in self._ratios_of(smallest):
+            for ratio in self.ratios_of(smallest):
                 if len(self.depths(self._with(smallest, self._ratio, ratio))):
                     return True
         return False
 
     def _with(self, indices: Indices, slot: int, index: int) -> Indices:
         return (*indices[:slot], index, *indices[slot + 1 :])
-
-    def _layer(self, indices: Indices) -> int:
-        """Parameters of a layer."""
-        return self._around_block(indices) + self._block(indices, indices[self._ratio])
-
-    def _around_block(self, indices: Indices) -> int:
-        """Those of a layer's mixer and norms."""
-        key = (indices[self._width], *(indices[slot] for slot in self.kinds.mixer_slots))
-        if key not in self._around_params:
-            layer = self.family.layer(self.values(indices))
-            hidden_size = self.dimensions[self._width].choices[indices[self._width]]
-            block = layer.feed_forward.num_params(hidden_size)
-            self._around_params[key] = layer.num_params(hidden_size) - block
-        return self._around_params[key]
-
-    def _block(self, indices: Indices, ratio: int) -> int:
-        """Those of its feed-forward block."""
-        key = (ratio, indices[self._width], *(indices[slot] for slot in self.kinds.block_slots))
-        if key not in self._block_params:
-            values = self.values(self._with(indices, self._ratio, ratio))
-            found = self.family.feed_forward(values)
-            self._block_params[key] = found.num_params(values["hidden_size"])
-        return self._block_params[key]
-
-    def _shell(self, indices: Indices) -> int:
-        """Parameters outside the layers."""
-        tied = 0 if self._tied is None else indices[self._tied]
-        key = (indices[self._width], indices[self._vocabulary], tied)
-        if key not in self._shell_params:
-            architecture = self.family.build({**self.values(indices), "num_hidden_layers": 1})
-            layer = architecture.layers[0].num_params(architecture.hidden_size)
-            self._shell_params[key] = architecture.num_params - layer
-        return self._shell_params[key]

@@ -1,7 +1,7 @@
 """What can vary: a dimension is a name and an ordered tuple of choices."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -55,6 +55,14 @@ class Dimension:
             for choice in self.choices
         ]
         return distances.index(min(distances))
+
+
+def chosen(dimensions: Sequence[Dimension], indices: Sequence[int]) -> dict[str, Any]:
+    """The choices at these indices, by name."""
+    return {
+        dimension.name: dimension.choices[index]
+        for dimension, index in zip(dimensions, indices, strict=True)
+    }
 
 
 def equal_context(

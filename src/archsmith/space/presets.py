@@ -1,6 +1,6 @@
 """Spaces by name, and the `[space]` section of a search file that describes one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
@@ -8,33 +8,10 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from archsmith import registry
 from archsmith.architecture.tree import Quantization
 from archsmith.config import Spec
-from archsmith.presets.long_rope import published_long_ropes
-from archsmith.space.branch import Branch
-from archsmith.space.dimensions import Dimension, Vocabulary
-from archsmith.space.families import base
-from archsmith.space.families.base import Family
+from archsmith.space.assembly import make_space, phi_choices
+from archsmith.space.dimensions import Vocabulary
 from archsmith.space.space import ArchitectureSpace
 from archsmith.units import parse_count
-
-# Widths, head sizes, vocabularies and LongRoPE factors of the published Phi models beside the small
-# ones (arXiv 2306.11644, 2309.05463, 2404.14219, 2412.08905, 2503.01743).
-_PHI_CHOICES: dict[str, tuple[Any, ...]] = {
-    "hidden_size": (*base.HIDDEN_SIZE.choices, 4096, 5120),
-    "head_dim": (32, 64, 80, 96, 128),
-    "heads_per_kv_head": (1, 2, 3, 4, 8),
-    "intermediate_ratio": (1.5, 2.0, 8 / 3, 3.0, 3.125, 3.5, 4.0),
-    "vocabulary": (
-        *base.VOCABULARY.choices,
-        Vocabulary(32064, 4096),
-        Vocabulary(32064, 131072),
-        Vocabulary(51200, 2048),
-        Vocabulary(100352, 8192),
-        Vocabulary(100352, 16384),
-        Vocabulary(200064, 131072),
-    ),
-    "rope_theta": (10_000.0, 250_000.0, 1_000_000.0),
-    "partial_rotary_factor": (0.4, 0.5, 0.75, 1.0),
-}
 
 _DENSE = ("llama", "qwen3", "phi3", "phi")
 _EXPERTS = ("mixtral", "qwen3_moe", "qwen2_moe", "olmoe")
@@ -183,9 +160,9 @@ class SpaceConfig(Spec):
         }
         if vocabularies is not None:
             choices.setdefault("vocabulary", tuple(vocabularies))
-        return _space(
+        return make_space(
             self.chosen_families,
-            {**(_phi_choices() if self.preset == "phi" else {}), **choices},
+            {**(phi_choices() if self.preset == "phi" else {}), **choices},
             max_params=self.max_params,
             k_quant_fallback=self.k_quant_fallback,
         )
@@ -223,7 +200,7 @@ def phi(**settings: Any) -> ArchitectureSpace:
 
 
 def tiny(**settings: Any) -> ArchitectureSpace:
-    """A few thousand very small networks of every family, for tests and first steps."""
+    """A few thousand very small networks of every dense family, for tests and first steps."""
     small: dict[str, Any] = {
         "hidden_sizes": (32, 64, 96, 128, 256),
         "depths": (1, 2, 3, 4, 6),
@@ -237,61 +214,3 @@ def tiny(**settings: Any) -> ArchitectureSpace:
         "quantizations": ("Q4_0", "Q4_K_M", "Q8_0"),
     }
     return SpaceConfig(**{**small, **settings}).build()
-
-
-def _phi_choices() -> dict[str, tuple[Any, ...]]:
-    return {**_PHI_CHOICES, "long_rope": (None, *published_long_ropes().values())}
-
-
-def _space(
-    names: Sequence[str], choices: Mapping[str, tuple[Any, ...]], **limits: Any
-) -> ArchitectureSpace:
-    families: list[Family] = [registry.find("families", name) for name in dict.fromkeys(names)]
-    branches = []
-    for family in families:
-        dimensions = [
-            Dimension(d.name, _in_order(d.name, choices.get(d.name, d.choices)))
-            for d in family.dimensions
-        ]
-        kept, refused = _left_out(family, dimensions, {other.name for other in families})
-        if kept is not None:
-            branches.append(Branch(family, kept, refused=refused, **limits))
-    return ArchitectureSpace(branches)
-
-
-def _in_order(name: str, choices: tuple[Any, ...]) -> tuple[Any, ...]:
-    if name == "quantization":
-        order = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "F16", "F32")
-        return tuple(sorted(choices, key=order.index))
-    if name in ("tie_word_embeddings", "full_attention_rope", "long_rope"):
-        return choices
-    return tuple(sorted(choices))
-
-
-def _left_out(
-    family: Family, dimensions: list[Dimension], present: set[str]
-) -> tuple[list[Dimension] | None, list[Mapping[str, Any]]]:
-    """What makes a point one of another family present: choices, or combinations of choices.
-
-    Returns the dimensions without such choices (None if nothing is left) and the combinations.
-    """
-    combinations: list[Mapping[str, Any]] = []
-    for other, special in family.special_cases.items():
-        if other not in present:
-            continue
-        offered = {d.name: d.choices for d in dimensions if d.name in special}
-        if any(special[name] not in choices for name, choices in offered.items()):
-            continue
-        open_names = [name for name, choices in offered.items() if len(choices) > 1]
-        if not open_names:
-            return None, []
-        if len(open_names) > 1:
-            combinations.append({name: special[name] for name in offered})
-            continue
-        dimensions = [
-            Dimension(d.name, tuple(c for c in d.choices if c != special[d.name]))
-            if d.name in open_names
-            else d
-            for d in dimensions
-        ]
-    return dimensions, combinations
