@@ -55,7 +55,7 @@ def features(architecture: Architecture) -> dict[str, float]:
             attention.rope.partial_rotary_factor if attention and attention.rope else 0.0
         ),
         "log_rope_theta": math.log(attention.rope.theta) if attention and attention.rope else 0.0,
-        "active_share": architecture.num_active_params / architecture.num_params,
+        "log_active_share": math.log(architecture.num_active_params / architecture.num_params),
         "log_num_experts": math.log(experts.num_experts) if experts else 0.0,
         # of one token: how finely its feed-forward block is cut
         "log_granularity": math.log(width / experts.moe_intermediate_size) if experts else 0.0,
