@@ -2,8 +2,9 @@
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import chain, pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -64,7 +65,6 @@ class TableSpace:
         self._at: dict[tuple[int, ...], list[int]] = {}
         for number, row in enumerate(self._levels):
             self._at.setdefault(tuple(row), []).append(number)
-        self._known: dict[int, tuple[int, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -98,11 +98,11 @@ class TableSpace:
 
     def neighbours(self, point: Row) -> list[Row]:
         """Rows one choice away; the nearest rows where the table has none."""
-        return [self._rows[number] for number in self._near(point.number)]
+        return [self._rows[number] for number in self._neighbours[point.number]]
 
     def mutate(self, point: Row, rng: random.Random) -> Row:
         """A neighbour: a choice drawn first, so that long choices are not moved more often."""
-        near = self._near(point.number)
+        near = self._neighbours[point.number]
         if not near:
             return point
         own, places = self._levels[point.number], range(len(self.dimensions))
@@ -160,43 +160,6 @@ class TableSpace:
             parts.append(extra)
         return np.concatenate(parts, axis=1) if parts else np.zeros((len(self._rows), 0))
 
-    def _near(self, number: int) -> tuple[int, ...]:
-        if not self._is_complete:
-            return self._joined[number]
-        if number not in self._known:
-            self._known[number] = tuple(self._one_away(number))
-        return self._known[number]
-
-    @cached_property
-    def _is_complete(self) -> bool:
-        """Whether every combination was recorded, once."""
-        return len(self._at) == len(self._rows) == math.prod(self.choice_sizes)
-
-    def _one_away_or_nearest(self, number: int) -> list[int]:
-        near = list(self._one_away(number))
-        if len(near) >= min(_FEW, len(self._rows) - 1):
-            return near
-        distances = self._distances(number)
-        distances[number] = np.inf
-        nearest = np.argsort(distances, kind="stable")[: min(_NEAREST, len(self._rows) - 1)]
-        return list(dict.fromkeys([*near, *nearest.tolist()]))
-
-    def _one_away(self, number: int) -> Iterator[int]:
-        own = tuple(self._levels[number])
-        yield from (other for other in self._at[own] if other != number)
-        for place, dimension in enumerate(self.dimensions):
-            size = len(dimension.levels)
-            if dimension.kind == "categorical":
-                moves: Sequence[Sequence[int]] = [(level,) for level in range(size)]
-            else:  # the next recorded value downwards, and upwards
-                moves = (range(own[place] - 1, -1, -1), range(own[place] + 1, size))
-            for levels in moves:
-                for level in levels:
-                    other = self._at.get((*own[:place], level, *own[place + 1 :]))
-                    if other is not None and level != own[place]:
-                        yield from other
-                        break
-
     def _distances(self, number: int) -> np.ndarray:
         """From one row to all: choices that differ, ordinal ones by how far. [N]"""
         total = np.zeros(len(self._rows))
@@ -209,11 +172,16 @@ class TableSpace:
         return total
 
     @cached_property
-    def _joined(self) -> list[tuple[int, ...]]:
+    def _neighbours(self) -> list[tuple[int, ...]]:
         """Every row's neighbours, mutual, with links between parts that nothing else joins."""
-        near = [dict.fromkeys(self._one_away_or_nearest(n)) for n in range(len(self._rows))]
-        for number, ahead in enumerate(near):
-            for other in ahead:
+        near = self._one_away()
+        few = min(_FEW, len(near) - 1)
+        for number in [n for n, found in enumerate(near) if len(found) < few]:
+            distances = self._distances(number)
+            distances[number] = np.inf
+            nearest = np.argsort(distances, kind="stable")[: min(_NEAREST, len(near) - 1)]
+            for other in nearest.tolist():
+                near[number].setdefault(other)
                 near[other].setdefault(number)
         group = _parts(near)
         for own in range(1, int(group.max()) + 1):
@@ -223,6 +191,27 @@ class TableSpace:
             near[first].setdefault(second)
             near[second].setdefault(first)
         return [tuple(found) for found in near]
+
+    def _one_away(self) -> list[dict[int, None]]:
+        """Rows that differ in one choice, by one step where it is ordered, or in none."""
+        near: list[dict[int, None]] = [dict.fromkeys(self._at[tuple(row)]) for row in self._levels]
+        for place, dimension in enumerate(self.dimensions):
+            # rows that agree in everything else, by their value here
+            lines: dict[tuple[int, ...], dict[int, list[int]]] = {}
+            for number, row in enumerate(self._levels):
+                rest = (*row[:place], *row[place + 1 :])
+                lines.setdefault(rest, {}).setdefault(row[place], []).append(number)
+            for line in lines.values():
+                if dimension.kind == "categorical":
+                    together = [list(chain.from_iterable(line.values()))]
+                else:
+                    together = [line[low] + line[high] for low, high in pairwise(sorted(line))]
+                for numbers in together:
+                    for number in numbers:
+                        near[number].update(dict.fromkeys(numbers))
+        for number, found in enumerate(near):
+            del found[number]
+        return near
 
 
 def _parts(near: Sequence[Mapping[int, None]]) -> np.ndarray:

@@ -67,9 +67,11 @@ def _ranked(problem: Problem, strategy: DecoderParamsEvolution) -> list[tuple[An
     for _ in range(strategy.population_size):
         look(sample_feasible(problem, rng))
     for _ in range(strategy.generations):
-        parents = _parents(seen, strategy.population_size)
+        parents, before = _parents(seen, strategy.population_size), len(seen)
         for child in range(strategy.children):
             _breed(problem, parents, look, rng, crossed=child % 2 == 1)
+        if len(seen) == before:  # a small space: nothing is left to look at
+            break
     points = list(seen)
     values = np.array([seen[point] for point in points])
     ranked = []
