@@ -29,7 +29,9 @@ from archsmith.train.recipe import Recipe
 
 BASE_WIDTH = 256
 BASE_DEPTH = 6
-ROUTER_SHARE = 0.25  # of the embedding's rate
+# Of the embedding's rate. Shares of 0.04, 0.25 and 1 ended within seed noise of each other (128 wide,
+# 8 experts, 150 updates on text, two seeds).
+ROUTER_SHARE = 0.25
 
 
 class TensorRule(NamedTuple):

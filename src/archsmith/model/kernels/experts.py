@@ -148,7 +148,8 @@ class _GroupedExperts(Function):
         silu = F.silu(gated)
         grad_down = products_within(grad, silu * upped, ends)
         grad_up = silu.mul_(grad_hidden)
-        grad_gate = torch.ops.aten.silu_backward(grad_hidden.mul_(upped), gated)
+        grad_gate = grad_hidden.mul_(upped)
+        torch.ops.aten.silu_backward.grad_input(grad_gate, gated, grad_input=grad_gate)
         grad_rows = products_with(grad_gate, gate, ends).add_(products_with(grad_up, up, ends))
         return (
             _add_up(grad_rows, positions),
