@@ -29,8 +29,8 @@ from archsmith.train.recipe import Recipe
 
 BASE_WIDTH = 256
 BASE_DEPTH = 6
-# Of the embedding's rate. Shares of 0.04, 0.25 and 1 ended within seed noise of each other (128 wide,
-# 8 experts, 150 updates on text, two seeds).
+# Of the embedding's rate. Shares of 0.04, 0.25 and 1 ended within seed noise of each other (width
+# 128, 8 experts, 150 updates on text, two seeds).
 ROUTER_SHARE = 0.25
 
 
