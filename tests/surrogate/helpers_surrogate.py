@@ -1,8 +1,13 @@
 """Readings of a made-up law, for tests of the surrogate."""
 
+import gzip
+import json
 import math
+import os
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from archsmith.surrogate.readings import Reading
 
@@ -35,3 +40,13 @@ def draw_readings(count, *, seed=0, noise=0.004, train_bytes=None, extra=None):
         value += extra(features) if extra else 0.0
         readings.append(Reading(features, value, train_bytes))
     return readings
+
+
+def recorded(name):
+    """Rows of a recorded table from the folder `replay` beside ARCHSMITH_TEST_DATA, or skip."""
+    texts = os.environ.get("ARCHSMITH_TEST_DATA")
+    path = Path(texts).parent / "replay" / name if texts else None
+    if path is None or not path.is_file():
+        pytest.skip(f"needs {name} in a folder 'replay' beside ARCHSMITH_TEST_DATA")
+    with gzip.open(path, "rt") as lines:
+        return [json.loads(line) for line in lines]

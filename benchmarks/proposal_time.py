@@ -1,0 +1,136 @@
+"""Seconds of CPU a proposal takes against the length of the history, beside Optuna in one run.
+
+    python benchmarks/proposal_time.py --trials 100 1000 10000
+
+The same space, history and machine for all of ours. Optuna's samplers (if optuna is installed) get
+a flat space of fourteen choices and a history of the same length, as it cannot express the other;
+its GP sampler is left out beyond --gp-trials. Each figure is the median of --repeats proposals,
+after one that is not counted; before each there is one result more, as in a search.
+"""
+
+import argparse
+import random
+import statistics
+import time
+from collections.abc import Callable
+
+from archsmith import registry
+from archsmith.space import presets
+from archsmith.testing.toy import toy_metrics, toy_problem
+from archsmith.trial import Observation, TrialState
+
+OURS = ("random", "nsga2", "regularized_evolution", "law_guided")
+OBJECTIVES = {1: ("bits_per_byte",), 2: ("bits_per_byte", "decode_ms_per_token")}
+
+
+def make_history(space: object, count: int) -> list[Observation]:
+    """Different architectures with a made-up loss."""
+    rng, points = random.Random(0), dict[object, None]()
+    while len(points) < count:
+        points[space.sample(rng)] = None  # type: ignore[attr-defined]
+    return [
+        Observation(
+            number=number,
+            architecture=point,
+            state=TrialState.COMPLETE,
+            metrics=toy_metrics(point),  # type: ignore[arg-type]
+        )
+        for number, point in enumerate(points)
+    ]
+
+
+def median_seconds(propose: Callable[[int], object], repeats: int) -> tuple[float, float]:
+    """Median and largest CPU seconds of a call; the first call is not counted."""
+    propose(0)
+    taken = []
+    for number in range(1, repeats + 1):
+        start = time.process_time()
+        propose(number)
+        taken.append(time.process_time() - start)
+    return statistics.median(taken), max(taken)
+
+
+def time_ours(name: str, history: list[Observation], objectives: int, repeats: int) -> str:
+    space = presets.portable(max_params="8M", quantizations=("Q4_0", "Q4_K_M", "Q8_0"))
+    problem = toy_problem(
+        space=space, limits=("file_bytes <= 4MiB",), objectives=OBJECTIVES[objectives]
+    )
+    strategy = registry.find("strategies", name)()
+    shorter = len(history) - repeats
+
+    def propose(number: int) -> object:
+        known = tuple(history[: shorter + number])
+        return strategy.propose(problem, known, problem.rng(number))
+
+    return show(*median_seconds(propose, repeats))
+
+
+def time_optuna(name: str, count: int, objectives: int, repeats: int) -> str:
+    """As an in-memory study with a history of `count` trials."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    samplers = {"TPE": optuna.samplers.TPESampler, "GP": optuna.samplers.GPSampler}
+    study = optuna.create_study(
+        directions=["minimize"] * objectives, sampler=samplers[name](seed=0)
+    )
+    rng = random.Random(0)
+    places = {f"choice_{place}": optuna.distributions.IntDistribution(0, 7) for place in range(14)}
+
+    def values(params: dict[str, int]) -> list[float]:
+        found = [sum((p - 3) ** 2 for p in params.values()) * 1.0, float(sum(params.values()))]
+        return found[:objectives]
+
+    for _ in range(count - repeats):
+        params = {place: rng.randint(0, 7) for place in places}
+        study.add_trial(
+            optuna.create_trial(params=params, distributions=places, values=values(params))
+        )
+
+    def propose(number: int) -> object:
+        trial = study.ask(places)
+        study.tell(trial, values(trial.params))
+        return trial
+
+    return show(*median_seconds(propose, repeats))
+
+
+def show(median: float, largest: float) -> str:
+    return f"{median * 1e3:9.1f} ms  (largest {largest * 1e3:.0f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, nargs="+", default=[100, 1000, 10_000])
+    parser.add_argument("--objectives", type=int, nargs="+", default=[1, 2], choices=[1, 2])
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--gp-trials", type=int, default=1000)
+    arguments = parser.parse_args()
+    space = presets.portable(max_params="8M", quantizations=("Q4_0", "Q4_K_M", "Q8_0"))
+    history = make_history(space, max(arguments.trials))
+    try:
+        import optuna
+
+        others = [f"Optuna {optuna.__version__} {name}" for name in ("TPE", "GP")]
+    except ImportError:
+        others = []
+        print("optuna is not installed: its samplers are left out")
+    for objectives in arguments.objectives:
+        for count in arguments.trials:
+            for name in OURS:
+                figure = time_ours(name, history[:count], objectives, arguments.repeats)
+                print(
+                    f"{objectives} objectives, {count:6d} trials, {name:24s} {figure}", flush=True
+                )
+            for name in others:
+                kind = name.rpartition(" ")[2]
+                if kind == "GP" and count > arguments.gp_trials:
+                    continue
+                figure = time_optuna(kind, count, objectives, arguments.repeats)
+                print(
+                    f"{objectives} objectives, {count:6d} trials, {name:24s} {figure}", flush=True
+                )
+
+
+if __name__ == "__main__":
+    main()
