@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from archsmith.train.optimizers import adamw
+from archsmith.train.optimizers import adamw, muon
 from archsmith.train.optimizers.adamw import AdamW
 from archsmith.train.optimizers.base import Target
 from archsmith.train.optimizers.muon import Muon, orthogonalize
@@ -41,6 +41,16 @@ def test_orthogonalize_keeps_directions_and_levels_their_sizes():
         inner = u.mT @ found @ v.mT
         diagonal = torch.diag_embed(torch.diagonal(inner, dim1=1, dim2=2))
         torch.testing.assert_close(inner, diagonal, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("num_iterations", [1, 2, 3, 5])
+def test_iterating_on_the_gram_matrix_is_the_same(num_iterations):
+    torch.manual_seed(1)
+    x = torch.randn(3, 10, 27)
+    x = x / x.norm(dim=(1, 2), keepdim=True)
+    torch.testing.assert_close(
+        muon._by_gram(x, num_iterations), muon._directly(x, num_iterations), rtol=0, atol=2e-6
+    )
 
 
 def test_muon_moves_against_the_gradient_whatever_its_scale():
