@@ -63,7 +63,12 @@ def test_at_equal_ratio_experts_cost_the_flops_of_a_dense_block():
 
 def test_a_finer_grain_has_more_and_narrower_experts_at_equal_size():
     space = presets.tiny(
-        families=("olmoe",), hidden_sizes=(256,), intermediate_ratios=(2.0,), **_EXPERTS
+        families=("olmoe",),
+        hidden_sizes=(256,),
+        depths=(1,),
+        intermediate_ratios=(2.0,),
+        quantizations=("Q8_0",),
+        **_EXPERTS,
     )
     made = {
         (values["num_experts"], values["num_experts_per_tok"]): point.layers[0].feed_forward
@@ -77,7 +82,9 @@ def test_a_finer_grain_has_more_and_narrower_experts_at_equal_size():
 
 
 def test_one_renormalized_expert_per_token_is_left_out():
-    space = presets.tiny(**_SPACES["moe"], hidden_sizes=(64,), depths=(1,))
+    space = presets.tiny(
+        **_SPACES["moe"], hidden_sizes=(64,), depths=(1,), quantizations=("Q8_0",), head_dims=(16,)
+    )
     values = [space.values(point) for point in space.points()]
     used = {(chosen["family"], chosen["num_experts_per_tok"]) for chosen in values}
     assert ("olmoe", 1) in used
@@ -87,7 +94,7 @@ def test_one_renormalized_expert_per_token_is_left_out():
 
 def test_children_of_dense_and_experts_keep_what_both_have():
     rng, mixed = random.Random(1), 0
-    for _ in range(300):
+    for _ in range(150):
         first, second = _MIXED.sample(rng), _MIXED.sample(rng)
         child = _MIXED.crossover(first, second, rng)
         assert _MIXED.contains(child)
@@ -100,7 +107,7 @@ def test_children_of_dense_and_experts_keep_what_both_have():
         mixed += 1
         for name in ("hidden_size", "num_hidden_layers", "vocabulary"):
             assert born[name] in {parent[name] for parent in parents}
-    assert mixed > 50
+    assert mixed > 25
 
 
 def test_mutants_cross_between_dense_and_experts():
@@ -141,7 +148,7 @@ def test_windows_follow_the_context_and_every_nth_layer_sees_all(name):
     [
         ["num_params <= 8M", "num_active_params <= 4M"],
         ["num_params <= 3M"],
-        ["flops_per_token <= 3M", "num_params >= 2M"],
+        ["flops_per_token <= 3M", "num_params >= 1M"],
     ],
 )
 def test_both_kinds_are_found_under_one_limit(limits):
@@ -155,10 +162,10 @@ def test_both_kinds_are_found_under_one_limit(limits):
             "flops_per_token": float(point.flops_per_token()),
         },
     )
-    points = [sample_feasible(problem, random.Random(seed)) for seed in range(16)]
+    points = [sample_feasible(problem, random.Random(seed)) for seed in range(12)]
     assert all(problem.feasible(point) for point in points)
     experts = sum(point.layers[0].feed_forward.type == "mixture_of_experts" for point in points)
-    assert 3 <= experts <= 13  # half of the families have experts
+    assert 2 <= experts <= 10  # half of the families have experts
 
 
 def test_moving_about_takes_milliseconds():

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,11 @@ from archsmith.space.families.base import Family
 from archsmith.trial import Space
 
 _POINTS = 40
+
+
+@lru_cache(maxsize=64)
+def _branch(family: Family) -> Branch:
+    return Branch(family, family.dimensions)  # counts its points once
 
 
 class SpaceContract:
@@ -101,7 +107,7 @@ class FamilyContract:
         raise NotImplementedError("give the class a fixture named 'family'")
 
     def test_values_and_architecture_are_inverse(self, family: Family) -> None:
-        branch, rng = Branch(family, family.dimensions), random.Random(0)
+        branch, rng = _branch(family), random.Random(0)
         for _ in range(_POINTS):
             indices = branch.sample(rng)
             architecture = branch.build(indices)
@@ -111,7 +117,7 @@ class FamilyContract:
             assert branch.locate(architecture) == indices
 
     def test_another_network_is_not_its_own(self, family: Family) -> None:
-        branch = Branch(family, family.dimensions)
+        branch = _branch(family)
         architecture = branch.build(branch.sample(random.Random(1)))
         layer = architecture.layers[0]
         kind = "layer" if layer.norm.type == "rms" else "rms"
@@ -121,7 +127,7 @@ class FamilyContract:
         assert family.values(other) is None
 
     def test_layers_are_counted_as_the_branch_counts(self, family: Family) -> None:
-        branch, rng = Branch(family, family.dimensions), random.Random(2)
+        branch, rng = _branch(family), random.Random(2)
         for _ in range(_POINTS):
             indices = branch.sample(rng)
             architecture = branch.build(indices)
@@ -130,7 +136,7 @@ class FamilyContract:
             assert branch.num_params(indices) == architecture.num_params
 
     def test_cosmetic_choices_change_no_count(self, family: Family) -> None:
-        branch = Branch(family, family.dimensions)
+        branch = _branch(family)
         indices = branch.sample(random.Random(3))
         values = branch.values(indices)
         count = family.build(values).num_params
