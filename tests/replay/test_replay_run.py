@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from replay_example import DESCRIPTION, TOML, write_csv
 
+from archsmith import registry
 from archsmith.cli.main import main
 from archsmith.errors import ConfigError
 from archsmith.replay.curves import Truth, band, mean_interval
@@ -90,6 +91,20 @@ def test_a_row_is_trained_once(path):
     few = load_table(path, DESCRIPTION, limits=["num_params <= 120"])
     with pytest.raises(ConfigError, match=r"has 6 models within the limits"):
         replay(few, {"random": read_strategy("random")}, n_trials=7, repeats=1)
+
+
+@pytest.mark.parametrize("name", registry.names("strategies"))
+def test_every_strategy_searches_a_table(path, name):
+    if name.startswith("optuna"):
+        pytest.importorskip("optuna")
+    for objectives in (["accuracy"], ["accuracy", "latency", "num_params"]):
+        table = load_table(path, DESCRIPTION, objectives=objectives)
+        try:
+            rows = search_table(table, read_strategy(name), n_trials=8, seed=1)
+        except ConfigError as error:
+            assert "needs a space of architectures" in str(error)  # noqa: PT017
+            return
+        assert len(set(rows)) == 8
 
 
 @pytest.mark.parametrize(
