@@ -34,6 +34,14 @@ def test_what_no_file_holds_is_left_out_of_the_phi_space_for_it():
         assert not exportable.contains(models.PRESETS[name]())
 
 
+def test_long_rope_is_offered_for_contexts_that_need_it():
+    for context, wanted in ((512, False), (8192, True)):
+        space = presets.phi(vocabularies=((999, context),), families=("phi3",))
+        offered = space.branches[0].choices("long_rope")
+        assert offered[0] is None
+        assert (len(offered) > 1) == wanted
+
+
 def test_the_section_is_read_as_people_write_it():
     data = {
         "preset": "llama",

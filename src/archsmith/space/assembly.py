@@ -32,9 +32,19 @@ _PHI_CHOICES: dict[str, tuple[Any, ...]] = {
 }
 
 
-def phi_choices() -> dict[str, tuple[Any, ...]]:
-    """Choices by dimension with which the Phi families contain every published Phi."""
-    return {**_PHI_CHOICES, "long_rope": (None, *published_long_ropes().values())}
+def phi_choices(given: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    """Choices by dimension with which the Phi families contain every published Phi, or those given.
+
+    LongRoPE is offered where some context is longer than the one it stretches.
+    """
+    choices = {**_PHI_CHOICES, **given}
+    longest = max(vocabulary.context_tokens for vocabulary in choices["vocabulary"])
+    long_ropes = (
+        long_rope
+        for long_rope in published_long_ropes().values()
+        if long_rope.original_max_position_embeddings < longest
+    )
+    return {"long_rope": (None, *long_ropes), **choices}
 
 
 def make_space(

@@ -162,7 +162,7 @@ class SpaceConfig(Spec):
             choices.setdefault("vocabulary", tuple(vocabularies))
         return make_space(
             self.chosen_families,
-            {**(phi_choices() if self.preset == "phi" else {}), **choices},
+            phi_choices(choices) if self.preset == "phi" else choices,
             max_params=self.max_params,
             k_quant_fallback=self.k_quant_fallback,
         )
