@@ -194,3 +194,16 @@ def test_a_damaged_file_of_an_earlier_study_is_named(tmp_path):
         read_earlier(path)
     with pytest.raises(ConfigError, match="No such file"):
         read_earlier(tmp_path / "nothing.jsonl")
+
+
+def test_between_two_fits_nothing_is_fitted(monkeypatch):
+    problem = toy_problem(objectives=("bits_per_byte", "decode_ms_per_token"))
+    history = run_search(Random(), problem, 12)
+    strategy = LawGuided(**QUICK)
+    strategy.propose(problem, history[:10], problem.rng(10))
+
+    def refused(*args, **options):
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(_guide, "fit_surrogate", refused)
+    assert strategy.propose(problem, history, problem.rng(12)).note.startswith("bits_per_byte by")

@@ -281,8 +281,9 @@ def _learned_output(
     ]
     earlier = earlier[:: max(1, math.ceil(len(earlier) / _EARLIER))]
     first = known[: _fitted_at(len(known), settings.refit_share)]
-    unit = 1.0 if name == _BITS else max(float(np.median(np.abs(_all(transform, values)))), 1e-9)
-    is_loss = name == _BITS or _falls_with_size([features(problem, o.point) for o in first], first)
+    fitted = np.array([transform(one.value) for one in first])
+    unit = 1.0 if name == _BITS else max(float(np.median(np.abs(fitted))), 1e-9)
+    is_loss = name == _BITS or _falls_with_size([features(problem, o.point) for o in first], fitted)
     surrogate = _fit([*earlier, *readings(first)], unit=unit, law=is_loss, settings=settings)
     if len(first) < len(known):
         surrogate = update_surrogate(surrogate, [*earlier, *readings(known)])
@@ -349,16 +350,12 @@ def _transform(values: np.ndarray, name: str) -> Callable[[float], float]:
     return lambda value: value
 
 
-def _all(transform: Callable[[float], float], values: np.ndarray) -> np.ndarray:
-    return np.array([transform(float(value)) for value in values])
-
-
-def _falls_with_size(tables: Sequence[dict[str, float]], known: Sequence[_Known]) -> bool:
+def _falls_with_size(tables: Sequence[dict[str, float]], values: np.ndarray) -> bool:
     """Whether larger networks have smaller values: then a law of loss may be its mean."""
     sizes = [table.get("log_num_non_embedding_params", 0.0) for table in tables]
-    if len(known) < 3 or np.ptp(sizes) == 0:
+    if len(values) < 3 or np.ptp(sizes) == 0:
         return False
-    return float(np.polyfit(sizes, [one.value for one in known], 1)[0]) < 0
+    return float(np.polyfit(sizes, values, 1)[0]) < 0
 
 
 def _constraint(
