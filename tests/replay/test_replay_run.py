@@ -167,3 +167,5 @@ def test_options_name_the_columns_without_a_file(path, capsys):
     path.with_name("t.toml").write_text(TOML)
     assert run("replay", path, *described, *run_options) == 2
     assert "columns are named either there or by options" in capsys.readouterr().err
+    assert run("replay", path.with_name("none.csv"), *run_options) == 2
+    assert "none.csv' does not exist" in capsys.readouterr().err

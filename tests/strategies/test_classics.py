@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 
+from archsmith import registry
 from archsmith.errors import ConfigError
 from archsmith.space import presets
 from archsmith.strategies._ensemble import Ensemble
@@ -41,6 +42,17 @@ class TestBananas(StrategyContract):
     strategy = pytest.fixture(
         lambda self: Bananas(per_iteration=20, num_steps=60, num_networks=3, pool_size=40)
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["local_search", "bananas", "controller"])
+def test_it_beats_random_search_as_it_is_by_default(name):
+    def best(strategy, seed):
+        history = run_search(strategy, toy_problem(seed=seed), 100)
+        return min(observation.metrics["bits_per_byte"] for observation in history)
+
+    own, drawn = (registry.find("strategies", one)() for one in (name, "random"))
+    assert np.mean([best(own, seed) - best(drawn, seed) for seed in range(5)]) < 0
 
 
 def grid(sizes, *, loss, objectives=("loss",), seed=0, n_trials=40, strategy):

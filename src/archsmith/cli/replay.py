@@ -10,7 +10,7 @@ from archsmith.cli._common import json_option, print_json, quiet_option
 
 
 @click.command("replay")
-@click.argument("table", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("table", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--strategy",
     "strategies",
