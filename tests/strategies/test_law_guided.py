@@ -7,6 +7,8 @@ import pytest
 
 from archsmith.errors import ConfigError, EvaluationError
 from archsmith.strategies import _guide
+from archsmith.strategies._drafts import Finished, merit
+from archsmith.strategies._pool import by_merit
 from archsmith.strategies.law_guided import LawGuided
 from archsmith.strategies.random import Random
 from archsmith.surrogate.earlier import read_earlier, write_earlier
@@ -198,12 +200,25 @@ def test_a_damaged_file_of_an_earlier_study_is_named(tmp_path):
 
 def test_between_two_fits_nothing_is_fitted(monkeypatch):
     problem = toy_problem(objectives=("bits_per_byte", "decode_ms_per_token"))
-    history = run_search(Random(), problem, 12)
-    strategy = LawGuided(**QUICK)
-    strategy.propose(problem, history[:10], problem.rng(10))
+    history = run_search(Random(), problem, 40)
+    strategy = LawGuided(**{**QUICK, "max_fitted": 8})
+    strategy.propose(problem, history[:25], problem.rng(25))
 
     def refused(*args, **options):
         raise AssertionError("fitted again")
 
     monkeypatch.setattr(_guide, "fit_surrogate", refused)
-    assert strategy.propose(problem, history, problem.rng(12)).note.startswith("bits_per_byte by")
+    assert strategy.propose(problem, history, problem.rng(40)).note.startswith("bits_per_byte by")
+
+
+def test_trials_are_ordered_as_all_strategies_order_them():
+    rng = random.Random(4)
+    trials = [
+        Finished(n, n, rng.randrange(2), (rng.randrange(6), rng.randrange(6)), rng.randrange(2))
+        for n in range(40)
+    ]
+    keys = merit(trials)
+    assert by_merit(trials) == sorted(range(40), key=keys.__getitem__)
+    single = [trial._replace(values=trial.values[:1]) for trial in trials]
+    keys = merit(single)
+    assert by_merit(single) == sorted(range(40), key=keys.__getitem__)

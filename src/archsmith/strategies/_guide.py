@@ -94,7 +94,6 @@ def rank(
     Raises EvaluationError where no surrogate of an objective can be fitted.
     """
     static = problem.static_metrics(points[0])
-    priority = {trials[index].number: place for place, index in enumerate(by_merit(trials))}
     limits = [limit for limit in problem.limits if limit.metric not in static]
     learned = [name for name in problem.objectives if name not in static]
     seen = {name: _metric(history, name) for name in {*learned, *(x.metric for x in limits)}}
@@ -103,7 +102,7 @@ def rank(
     outputs = [
         _static_output(problem, name, trials)
         if name in static
-        else _learned_output(problem, name, seen[name], priority, settings)
+        else _learned_output(problem, name, seen[name], trials, settings)
         for name in names
     ]
     best = [trials[index] for index in by_merit(trials)[:_BASELINE]]
@@ -254,7 +253,7 @@ def _learned_output(
     problem: Problem,
     name: str,
     known: Sequence[_Known],
-    priority: dict[int, int],
+    trials: Sequence[Finished],
     settings: Settings,
 ) -> _Output:
     values = np.array([one.value for one in known])
@@ -267,6 +266,9 @@ def _learned_output(
         return Reading(features(problem, point), value, text, trunk=trunk)
 
     def readings(some: Sequence[_Known]) -> list[Reading]:
+        # the best of these, whatever came later: else every result would ask for another fit
+        then = [trial for trial in trials if trial.number <= some[-1].number]
+        priority = {then[index].number: place for place, index in enumerate(by_merit(then))}
         chosen = _choose(some, priority, settings.max_fitted)
         return [reading(o.point, o.number, transform(o.value), o.rung) for o in chosen]
 

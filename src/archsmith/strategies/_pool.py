@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from archsmith.space.feasible import sample_feasible
-from archsmith.strategies._drafts import Draft, Finished, merit
+from archsmith.strategies._drafts import Draft, Finished
 from archsmith.surrogate.readings import CHOICE_PREFIX, has_law
 from archsmith.trial import Observation, Problem
 
@@ -24,11 +24,24 @@ _LOCAL = 0.7  # share of the pool near the incumbents
 
 
 def by_merit(trials: Sequence[Finished]) -> list[int]:
-    """Indices of trials, the best first; of very many only the latest are compared."""
-    offset = max(0, len(trials) - _COMPARED) if trials and len(trials[0].values) > 1 else 0
-    recent = trials[offset:]
-    keys = merit(recent)
-    return [offset + index for index in sorted(range(len(recent)), key=keys.__getitem__)]
+    """Indices of trials, the best first, as `_drafts.merit` sorts them, computed for many at once.
+
+    With several objectives only the latest are compared.
+    """
+    if not trials:
+        return []
+    offset = max(0, len(trials) - _COMPARED) if len(trials[0].values) > 1 else 0
+    values = np.array([trial.values for trial in trials[offset:]])  # [n, k]
+    excess = np.array([trial.excess for trial in trials[offset:]])
+    rung = np.array([trial.rung for trial in trials[offset:]])
+    last = values[:, 0]
+    if values.shape[1] > 1:
+        better = (values[:, None] <= values[None]).all(-1) & (values[:, None] < values[None]).any(
+            -1
+        )
+        better &= (rung[:, None] == rung) & (excess[:, None] <= excess)
+        last = better.sum(axis=0)
+    return [offset + int(index) for index in np.lexsort((last, -rung, excess))]
 
 
 def radius(trials: Sequence[Finished]) -> int:
