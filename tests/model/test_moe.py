@@ -87,7 +87,7 @@ def result_and_gradients(function, chosen, tensors, direction):
 
 
 @pytest.mark.parametrize("grouped_mm", [True, False])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(drawn=operands())
 def test_grouped_experts_are_experts_in_turn(grouped_mm, drawn):
     chosen, tensors, direction = drawn
