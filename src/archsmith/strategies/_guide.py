@@ -131,8 +131,10 @@ def rank(
         with torch.random.fork_rng(devices=()), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.manual_seed(seed)
+            # with several objectives the cost lies in the samples' fronts
+            samples = _SAMPLES if len(problem.objectives) == 1 else _SAMPLES // 2
             sampler = get_sampler(
-                model.posterior(old[:1]), sample_shape=torch.Size([_SAMPLES]), seed=seed
+                model.posterior(old[:1]), sample_shape=torch.Size([samples]), seed=seed
             )
             reference = _reference(trials, outputs[: len(problem.objectives)])
             acquisition = _acquisition(model, old, waiting, sampler, constraints, reference)
