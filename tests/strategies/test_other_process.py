@@ -20,8 +20,9 @@ for name in registry.names("strategies"):
     guided = name == "law_guided"  # a proposal of it takes tenths of a second
     make = registry.find("strategies", name)
     strategy = make(iterations=3, pool_size=16) if guided else make()
-    wide = run_search(strategy, toy_problem(), 8 if guided else 30)
-    narrow = run_search(strategy, toy_problem(space=space), 8 if guided else 60)
+    dear = guided or name in ("bananas", "controller", "optuna_nsga2", "optuna_tpe")
+    wide = run_search(strategy, toy_problem(), 12 if dear else 30)
+    narrow = run_search(strategy, toy_problem(space=space), 12 if dear else 60)
     print(name, [o.architecture.hash for o in (*wide, *narrow)])
 """
 
