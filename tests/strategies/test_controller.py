@@ -47,6 +47,7 @@ class TestController(StrategyContract):
     strategy = pytest.fixture(lambda self: Controller(hidden_size=8, num_layers=1))
 
 
+@pytest.mark.slow
 def test_draws_move_to_what_pays():
     grid = problem(4, 3, 5, 3)
     history = run_search(Controller(), grid, 120, metrics=loss)

@@ -1,4 +1,4 @@
-"""`archsmith device`: what this machine can do at best, measured once."""
+"""`archsmith device`: what this machine is, and what it can do at best, measured once."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +11,26 @@ if TYPE_CHECKING:
     from archsmith.device.profile import DeviceProfile
 
 
-@click.group("device")
-def command() -> None:
-    """Measure this machine's ceilings, which training speed is compared with."""
+@click.group("device", invoke_without_command=True)
+@json_option
+@click.pass_context
+def command(context: click.Context, *, as_json: bool) -> None:
+    """Describe this machine and the software that results made here carry.
+
+    `probe` measures its ceilings, which training speed is then compared with; `show` shows them.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from archsmith.device.environment import environment
+    from archsmith.units import format_bytes
+
+    found = environment()
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    click.echo(f"{found.processor}, {found.num_cores} cores, {format_bytes(found.memory_bytes)}")
+    click.echo(f"{found.system} ({found.architecture}), Python {found.python}")
+    click.echo(", ".join(f"{name} {number}" for name, number in found.packages.items()))
 
 
 @command.command("probe")
