@@ -52,10 +52,16 @@ def find_files(patterns: Sequence[str], *, exclude: Sequence[str], root: Path) -
     that name, `idlelib/idle_test` that sub-folder, `*.pyi` files by name. Raises CorpusError.
     """
     found: dict[Path, str] = {}
+    folders: dict[Path, Path] = {}
     for pattern in patterns:
         for path in _expand(pattern, exclude, root):
             name = path.relative_to(root) if path.is_relative_to(root) else path
-            found.setdefault(path.resolve(), name.as_posix())
+            # a folder's links are followed once, not again for each of thousands of files
+            folder = folders.get(path.parent) or folders.setdefault(
+                path.parent, path.parent.resolve()
+            )
+            real = path.resolve() if path.is_symlink() else folder / path.name
+            found.setdefault(real, name.as_posix())
     return sorted((SourceFile(path, name) for path, name in found.items()), key=lambda f: f.name)
 
 
