@@ -72,6 +72,7 @@ TEXTS: dict[type[BaseModel], dict[str, str]] = {
         "trained_size": "entries to train, where that is more than the largest of `vocab_sizes`",
         "pre_tokenizer": "how text is cut into words; all three are known to llama.cpp",
         "file": "an existing byte-level BPE `tokenizer.json`; its vocabulary is the only one",
+        "sample_bytes": "text that the vocabulary is trained on, a fixed sample of a larger corpus",
     },
     PlanConfig: {
         "train_bytes": "text the winner is trained on; without it, what the time allows. Needed "

@@ -13,6 +13,10 @@ from archsmith.workflow.starter import held_out_fraction, vocab_sizes_for
 from archsmith.workflow.suggestion import Suggestion
 from archsmith.workflow.workspace import Workspace
 
+# Of a larger corpus the vocabulary is trained on a sample: an answer in seconds is promised. The
+# search's own vocabulary has other merges then, and files that differ by some bytes of text.
+VOCABULARY_SAMPLE_BYTES = 8_000_000
+
 
 def quick_suggestion(
     files: Sequence[str],
@@ -55,7 +59,10 @@ def quick_suggestion(
                     "validation_fraction": held_out_fraction(num_bytes),
                     "test_fraction": held_out_fraction(num_bytes),
                 },
-                "tokenizer": {"vocab_sizes": vocab_sizes_for(num_bytes)},
+                "tokenizer": {
+                    "vocab_sizes": vocab_sizes_for(num_bytes),
+                    "sample_bytes": VOCABULARY_SAMPLE_BYTES,
+                },
                 "space": {"quantizations": list(quantizations)},
             },
             source="suggest",

@@ -27,6 +27,12 @@ class TokenizerConfig(Spec):
     trained_size: PositiveInt | None = None
     pre_tokenizer: Literal["gpt-2", "llama-bpe", "qwen2"] = "gpt-2"
     file: str | None = None
+    sample_bytes: PositiveInt = 100_000_000
+
+    @field_validator("sample_bytes", mode="before")
+    @classmethod
+    def _parse(cls, value: Any) -> Any:
+        return parse_bytes(value) if isinstance(value, str) else value
 
     @field_validator("vocab_sizes")
     @classmethod

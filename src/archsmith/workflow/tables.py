@@ -37,8 +37,8 @@ def suggestion_view(suggestion: Suggestion) -> "RenderableType":
         f"{first.architecture.num_hidden_layers} layers, hidden_size "
         f"{first.architecture.hidden_size}, context {first.architecture.max_position_embeddings} "
         f"tokens, {layer.mixer.type} + {layer.feed_forward.type}",
-        f"trained on {format_bytes(first.train_bytes)} of text; file bytes are exact, bits per "
-        "byte (90 % interval) and time are predicted, nothing was trained",
+        f"trained on {format_bytes(first.train_bytes)} of text; file bytes are exact for this "
+        "vocabulary, bits per byte (90 % interval) and time are predicted, nothing was trained",
         f"space 10^{suggestion.log10_space_size:.1f} architectures; an n-gram model on a sample of "
         f"the corpus reaches {suggestion.corpus_bits_per_byte:.2f} bits per byte",
     ]

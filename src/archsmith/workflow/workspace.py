@@ -184,7 +184,10 @@ def prepare_tokenizer(
     else:
         report(f"tokenizer of {config.largest} entries", 0.0)
         tokenizer = Tokenizer.train(
-            corpus, vocab_size=config.largest, pre_tokenizer=config.pre_tokenizer
+            corpus,
+            vocab_size=config.largest,
+            pre_tokenizer=config.pre_tokenizer,
+            max_bytes=config.sample_bytes,
         )
         report(f"tokenizer of {config.largest} entries", 1.0)
     path.parent.mkdir(parents=True, exist_ok=True)
