@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from archsmith import registry
 from archsmith.config import content_hash
+from archsmith.device.environment import num_usable_cores
 from archsmith.errors import CheckpointError, ConfigError, EvaluationError, StoreError
 from archsmith.evaluators.base import Evaluator
 from archsmith.halving import Audit, Halving, audit, first_front, rank
@@ -34,7 +35,7 @@ from archsmith.runtime.folders import checkpoint_root, named_root
 from archsmith.runtime.inline import InlineExecutor
 from archsmith.runtime.parts import NOTE, dump_evaluator, stored_evaluator
 from archsmith.runtime.search import Measure, Search, broken_limits, ladder_entry
-from archsmith.runtime.supervisor import STUCK_SECONDS, Supervisor, num_cores
+from archsmith.runtime.supervisor import STUCK_SECONDS, Supervisor
 from archsmith.runtime.worker import owner_name
 from archsmith.store.records import JobKind, JobRecord, JobState, NewJob, StudyRecord, TrialRecord
 from archsmith.store.store import Store, connect
@@ -259,7 +260,7 @@ class Study:
         strategy = self._check_startable(n_trials, n_jobs, executor)
         deadline = None if timeout is None else time.monotonic() + parse_seconds(timeout)
         store, name = self.store, self.study_name
-        threads = threads or max(num_cores() // n_jobs, 1)
+        threads = threads or max(num_usable_cores() // n_jobs, 1)
         store.put_note(name, NOTE, dump_evaluator(evaluator))
         store.request_stop(name, stop=False)
         take_back_dead_leases(store, name)
@@ -374,7 +375,7 @@ class Study:
                 name,
                 evaluator or stored_evaluator(store, name),
                 owner=owner_name(),
-                threads=threads or num_cores(),
+                threads=threads or num_usable_cores(),
                 point_of=lambda _: record.architecture,
                 on_claim=lambda: None,
                 on_event=on_event,

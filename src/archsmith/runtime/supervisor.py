@@ -43,13 +43,6 @@ _THREAD_VARIABLES = (
 )
 
 
-def num_cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(len(os.sched_getaffinity(0)), 1)
-    return os.cpu_count() or 1
-
-
 @dataclass
 class _Worker:
     process: subprocess.Popen[bytes]

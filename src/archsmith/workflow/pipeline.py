@@ -211,6 +211,7 @@ class Pipeline:
             self.store.put_note(self.name, key, value)
         self._notes.clear()
         self._spend("prepare", self._prepare_seconds)
+        self._prepare_seconds = 0.0
         self.store.put_note(self.name, "command", self._command)
         self.store.put_note(self.name, "verdict", {"primary_baseline": MAXIMIZER, "margin": 0.005})
         if self.budget is not None:

@@ -40,8 +40,6 @@ def quick_suggestion(
     """
     from archsmith.data.sources import find_files
 
-    # needed at the end, to time an update; read from disk while corpus and tokenizer are prepared
-    threading.Thread(target=importlib.import_module, args=("torch",), daemon=True).start()
     found = find_files(files, exclude=exclude, root=root.resolve())
     num_bytes = sum(file.path.stat().st_size for file in found)
     with tempfile.TemporaryDirectory(prefix="archsmith-suggest-") as folder:
@@ -67,6 +65,9 @@ def quick_suggestion(
             },
             source="suggest",
         )
+        # needed at the end, to time an update; read from disk while corpus and tokenizer are made;
+        # waited for at the end, as an interpreter that ends in the midst of an import may crash
+        threading.Thread(target=importlib.import_module, args=("torch",)).start()
         workspace = Workspace(config, root=root.resolve(), report=report)
         return make_suggestion(
             workspace, recipe=config.training, seconds=seconds, train_bytes=None, num_threads=1
