@@ -234,6 +234,7 @@ class Study:
         checkpoint_bytes: int | str | None = None,
         stuck_seconds: float = STUCK_SECONDS,
         threads: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> StopReason:
         """Search. Started again it continues; a second process that does the same helps.
 
@@ -249,6 +250,8 @@ class Study:
             checkpoint_bytes: what checkpoints may hold; None for half of the free disk.
             stuck_seconds: a job without progress for so long is recorded as failed.
             threads: of one job; None for the cores divided among the jobs.
+            clock: what `timeout` is measured with; with the inline executor and one thread,
+                `time.process_time` makes searches equal that share a busy machine.
 
         Raises:
             SearchInterrupted: stopped by Ctrl-C or SIGTERM, after checkpointing.
@@ -258,7 +261,7 @@ class Study:
             EvaluationError: the first candidates all fail alike, or workers cannot start.
         """
         strategy = self._check_startable(n_trials, n_jobs, executor)
-        deadline = None if timeout is None else time.monotonic() + parse_seconds(timeout)
+        deadline = None if timeout is None else clock() + parse_seconds(timeout)
         store, name = self.store, self.study_name
         threads = threads or max(num_usable_cores() // n_jobs, 1)
         store.put_note(name, NOTE, dump_evaluator(evaluator))
@@ -283,9 +286,11 @@ class Study:
             on_event=on_event,
         )
 
+        def is_over() -> bool:
+            return deadline is not None and clock() >= deadline
+
         def stop() -> bool:
-            over = deadline is not None and time.monotonic() >= deadline
-            return over or interrupts.asked()
+            return is_over() or interrupts.asked()
 
         with interrupts.listening():
             place: Executor
@@ -316,7 +321,7 @@ class Study:
                     search,
                     place,
                     n_trials=n_trials,
-                    deadline=deadline,
+                    is_over=is_over,
                     interrupts=interrupts,
                     budget_bytes=budget,
                     best=lambda trials: worth_keeping(trials, self.problem),

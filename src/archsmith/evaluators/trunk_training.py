@@ -33,6 +33,7 @@ from archsmith.trial import Rung
 
 TRUNK_FOLDER = "trunk"
 _CURVE_GROWTH = 1.03  # bytes between two kept readings, as a ratio
+_CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 class TrunkTraining(Evaluator):
@@ -52,6 +53,8 @@ class TrunkTraining(Evaluator):
         context_bytes: text in a training window; None fills the architecture's context.
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
         checkpoint_seconds: training time between two checkpoints of a running job.
+        clock: what training seconds are measured with: the `wall`, or the process' `cpu` time,
+            which the neighbours on a shared machine stretch less (one thread only).
     """
 
     type: Literal["trunk_training"] = "trunk_training"
@@ -64,6 +67,7 @@ class TrunkTraining(Evaluator):
     context_bytes: PositiveInt | None = None
     device: Literal["cpu", "cuda", "auto"] = "auto"
     checkpoint_seconds: PositiveFloat = 60.0
+    clock: Literal["wall", "cpu"] = "wall"
 
     def metrics(self) -> tuple[str, ...]:
         """What every complete result holds."""
@@ -123,13 +127,13 @@ class TrunkTraining(Evaluator):
         own = request.checkpoint_dir / TRUNK_FOLDER
         if own != request.checkpoint_in and (own / checkpoint.MANIFEST).exists():
             try:
-                trunk = _load(own, request, recipe, tokens)
+                trunk = self._load(own, request, recipe, tokens)
                 if not trunk.is_beyond(rung.train_bytes):
                     return trunk
             except CheckpointError:
                 pass  # a killed job's leftover is a convenience; the request says what counts
         if request.checkpoint_in is not None:
-            return _load(request.checkpoint_in, request, recipe, tokens)
+            return self._load(request.checkpoint_in, request, recipe, tokens)
         architecture = request.architecture
         context_tokens = architecture.max_position_embeddings
         if self.context_bytes is not None:
@@ -142,7 +146,23 @@ class TrunkTraining(Evaluator):
             tokens=tokens,
             context_tokens=context_tokens,
             device=self.device,
+            clock=_CLOCKS[self.clock],
         )
+
+    def _load(self, path: Path, request: Request, recipe: Recipe, tokens: TokenFile) -> Trunk:
+        trunk = Trunk.load(path, tokens=tokens, clock=_CLOCKS[self.clock])
+        given = {
+            "architecture": (trunk.architecture.network_hash, request.architecture.network_hash),
+            "recipe": (trunk.recipe, recipe),
+            "seed": (trunk.seed, request.seed),
+        }
+        for what, (saved, wanted) in given.items():
+            if saved != wanted:
+                raise CheckpointError(
+                    f"{path}: belongs to another {what} than the job that would continue it; "
+                    "start the job without it"
+                )
+        return trunk
 
 
 # a candidate starts in milliseconds where its process has met the vocabulary before: parsing a
@@ -280,22 +300,6 @@ def _read_options(recipe: Recipe, options: Mapping[str, Any]) -> tuple[bool, Rec
         # the rates of one optimizer mean nothing to another
         del base["learning_rate"], base["weight_decay"]
     return cooldown, validate(Recipe, {**base, **changes}, source="options")
-
-
-def _load(path: Path, request: Request, recipe: Recipe, tokens: TokenFile) -> Trunk:
-    trunk = Trunk.load(path, tokens=tokens)
-    given = {
-        "architecture": (trunk.architecture.network_hash, request.architecture.network_hash),
-        "recipe": (trunk.recipe, recipe),
-        "seed": (trunk.seed, request.seed),
-    }
-    for what, (saved, wanted) in given.items():
-        if saved != wanted:
-            raise CheckpointError(
-                f"{path}: belongs to another {what} than the job that would continue it; "
-                "start the job without it"
-            )
-    return trunk
 
 
 PART = TrunkTraining

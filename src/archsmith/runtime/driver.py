@@ -88,7 +88,7 @@ def drive(
     executor: Executor,
     *,
     n_trials: int | None,
-    deadline: float | None,
+    is_over: Callable[[], bool],
     interrupts: Interrupts,
     budget_bytes: int,
     best: Callable[[Sequence[TrialRecord]], list[TrialRecord]],
@@ -100,7 +100,7 @@ def drive(
         search: what to do.
         executor: where to do it; closed in any case.
         n_trials: trials the study shall hold in the end; None for no such limit.
-        deadline: a time of `time.monotonic`; None for none.
+        is_over: whether the time is up.
         interrupts: whether the user asked to stop.
         budget_bytes: what checkpoints may hold.
         best: the trials whose checkpoints are never deleted.
@@ -114,7 +114,7 @@ def drive(
     try:
         try:
             reason = _loop(
-                search, executor, n_trials, deadline, interrupts, budget_bytes, best, on_event
+                search, executor, n_trials, is_over, interrupts, budget_bytes, best, on_event
             )
         except BaseException as error:
             # what we raise on purpose leaves time to checkpoint
@@ -156,7 +156,7 @@ def _loop(
     search: Search,
     executor: Executor,
     n_trials: int | None,
-    deadline: float | None,
+    is_over: Callable[[], bool],
     interrupts: Interrupts,
     budget_bytes: int,
     best: Callable[[Sequence[TrialRecord]], list[TrialRecord]],
@@ -166,7 +166,7 @@ def _loop(
     looked, stored = time.monotonic(), -1
     failed_before = _failed(search)
     while not interrupts.asked():
-        if deadline is not None and time.monotonic() >= deadline:
+        if is_over():
             return StopReason.TIMEOUT
         step = Step.WAITING
         # In this order: a job that ends between the two looks is still counted as busy, and what

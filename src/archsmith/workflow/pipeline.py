@@ -100,6 +100,8 @@ class Pipeline:
     Attributes:
         config, root: the search file and the folder its paths start from.
         budget: seconds per phase, or None where only trials and bytes end the job.
+        in_one_process: search and training run in this process, on one core, and seconds are its
+            CPU seconds: for comparisons on a shared machine. Not for baselines beside the search.
     """
 
     def __init__(
@@ -110,13 +112,15 @@ class Pipeline:
         watcher: Watcher | None = None,
         command: str = "",
         clock: Callable[[], float] = time.monotonic,
+        in_one_process: bool = False,
     ) -> None:
         self.config = config
+        self.in_one_process = in_one_process
         self.root = root
         self.watcher = watcher or Watcher()
         self.workspace = Workspace(config, root=root, report=self.watcher.progress)
         self.budget: Budget | None = plan_budget(config) if config.timeout is not None else None
-        self._clock = clock
+        self._clock = time.process_time if in_one_process else clock
         self._command = command
         self._notes: dict[str, Any] = {}
         self._prepare_seconds = 0.0  # until there is a study to enter them in
@@ -140,7 +144,7 @@ class Pipeline:
     @property
     def threads(self) -> int:
         """Threads for the one training that is left at the end."""
-        return num_usable_cores()
+        return 1 if self.in_one_process else num_usable_cores()
 
     @property
     def finished(self) -> bool:
@@ -261,6 +265,8 @@ class Pipeline:
                     n_trials=self.config.n_trials,
                     timeout=left,
                     n_jobs=self.config.n_jobs,
+                    executor="inline" if self.in_one_process else "processes",
+                    clock=self._clock,
                     on_event=tell,
                     # a second thread gains little on small networks and loses much to neighbours
                     threads=1,
@@ -468,6 +474,7 @@ class Pipeline:
             token_files=self.workspace.tokens_dir,
             recipe=recipe,
             protocol=self.rung_protocol,
+            clock="cpu" if self.in_one_process else "wall",
         )
 
     @cached_property
@@ -542,6 +549,7 @@ class Pipeline:
             protocol=self.rung_protocol,
             seed=self.config.seed,
             on_progress=lambda progress: self.watcher.training(name, progress),
+            clock=self._clock,
             **options,
         )
 

@@ -73,6 +73,7 @@ def train_model(
         checkpoint: trunk to continue; one that an earlier call left in `output_dir` goes first.
         protocol: of the held-out readings along the way; cheap with `max_bytes`.
         should_stop: polled between updates; True saves the trunk and raises.
+        clock: what seconds are measured with.
 
     Raises:
         ConfigError: not exactly one end is given, or the folder cannot be written or holds
@@ -103,10 +104,15 @@ def train_model(
     started = clock()
     if checkpoint is None:
         trunk = Trunk.start(
-            architecture, recipe=recipe, seed=seed, tokens=train_tokens, device="auto"
+            architecture,
+            recipe=recipe,
+            seed=seed,
+            tokens=train_tokens,
+            device="auto",
+            clock=clock,
         )
     else:
-        trunk = Trunk.load(checkpoint, tokens=train_tokens)
+        trunk = Trunk.load(checkpoint, tokens=train_tokens, clock=clock)
         _check_same(trunk.architecture, architecture, checkpoint)
     first_step, first_seconds = trunk.step, trunk.train_seconds
     reading_seconds = 0.0
