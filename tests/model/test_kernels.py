@@ -3,9 +3,10 @@ import torch
 from drawn_architectures import architectures, small
 from hypothesis import given, settings
 
-from archsmith.model.kernels import fast, head, plain
+from archsmith.device.training_choice import KernelChoice
+from archsmith.model.kernels import fast, plain
 from archsmith.model.kernels.blocked_attention import BlockedAttention
-from archsmith.model.kernels.fast import FAST
+from archsmith.model.kernels.fast import FAST, fast_kernels
 from archsmith.model.kernels.plain import PLAIN
 from archsmith.model.kernels.stacked import stack
 from archsmith.model.transformer import build
@@ -58,6 +59,27 @@ def test_blocked_attention_is_plain_attention(heads, window):
         torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("query_block", [7, 64, 300])
+@pytest.mark.parametrize("window", [None, 40])
+def test_blocks_of_any_size_are_plain_attention(window, query_block):
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(1, heads, 131, 8, requires_grad=True) for heads in (4, 2, 2))
+    attend = fast_kernels(KernelChoice(query_block=query_block)).attend
+    found = []
+    for one in (plain.attend, attend):
+        out = one(q, k, v, window, 0.3)
+        found.append([out, *torch.autograd.grad(out.square().sum(), (q, k, v))])
+    for expected, actual in zip(*found, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("longest", "blocked"), [(0, False), (130, False), (131, True)])
+def test_attention_is_left_to_torch_where_the_device_chose_so(longest, blocked):
+    q, k, v = (torch.randn(1, 1, 131, 2, requires_grad=True) for _ in range(3))
+    out = fast_kernels(KernelChoice(longest_blocked=longest)).attend(q, k, v, None, 0.7)
+    assert (type(out.grad_fn).__name__ == "BlockedAttentionBackward") == blocked
+
+
 @pytest.mark.parametrize(("window", "blocked"), [(None, False), (900, False), (100, True)])
 def test_long_texts_are_computed_by_blocks_where_a_window_keeps_them_small(window, blocked):
     q, k, v = (torch.randn(1, 1, 1500, 2, requires_grad=True) for _ in range(3))
@@ -106,22 +128,21 @@ def build_like(model, dtype):
     return other
 
 
-def test_head_in_chunks_is_the_plain_head(monkeypatch):
-    monkeypatch.setattr(head, "CHUNK_ELEMENTS", 0)
-    monkeypatch.setattr(head, "MIN_CHUNK_ROWS", 7)
+def test_head_in_chunks_is_the_plain_head():
+    chunked = fast_kernels(KernelChoice(head_rows=7, head_rows_from=1)).head_loss
     torch.manual_seed(0)
     hidden = torch.randn(23, 12, requires_grad=True)
     weight, bias = torch.randn(31, 12, requires_grad=True), torch.randn(31, requires_grad=True)
     targets = torch.randint(31, (23,))
     found = []
-    for head_loss in (plain.head_loss, fast.head_loss):
+    for head_loss in (plain.head_loss, chunked):
         loss = head_loss(hidden, weight, bias, targets)
         # a factor checks that the incoming gradient is used
         found.append([loss, *torch.autograd.grad(3 * loss, (hidden, weight, bias))])
     for expected, actual in zip(*found, strict=True):
         torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-6)
     with torch.no_grad():
-        torch.testing.assert_close(fast.head_loss(hidden, weight, bias, targets), found[0][0])
+        torch.testing.assert_close(chunked(hidden, weight, bias, targets), found[0][0])
 
 
 def test_neighbours_in_memory_are_stacked_without_a_copy():

@@ -29,7 +29,7 @@ class Environment(Spec):
 def environment() -> Environment:
     """Describe this machine. Imports no heavy package; versions are read from metadata."""
     return Environment(
-        processor=_processor_name(),
+        processor=processor_name(),
         architecture=platform.machine(),
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
@@ -46,7 +46,8 @@ def num_usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _processor_name() -> str:
+def processor_name() -> str:
+    """As the system names it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

@@ -5,7 +5,6 @@ threads and GPUs by the wall clock. Sizes and formats take turns, so that a slow
 fall on one of them.
 """
 
-import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import torch
 
 from archsmith.device.environment import environment, num_usable_cores
 from archsmith.device.profile import BandwidthCeiling, DeviceProfile, ProductCeiling
+from archsmith.device.spread import quartiles
 
 # (rows, inner, columns): tokens of an update, width, feed-forward width
 CPU_SIZES = ((1024, 128, 512), (1024, 256, 1024), (1024, 512, 2048), (2048, 1024, 1024))
@@ -55,8 +55,8 @@ def probe(
     products: list[ProductCeiling] = []
     bandwidths: list[BandwidthCeiling] = []
     for count in threads:
-        with _threads(count):
-            clock = _clock(device, count)
+        with num_threads_set(count):
+            clock = clock_of(device, count)
             work = {
                 (dtype, size): _product(dtype, size, device) for dtype in dtypes for size in sizes
             }
@@ -69,7 +69,7 @@ def probe(
                     rates[key].append(2.0 * rows * inner * columns / _seconds(call, clock))
                     step("matrix products")
             for (dtype, (rows, inner, columns)), found in rates.items():
-                low, middle, high = _quartiles(found)
+                low, middle, high = quartiles(found)
                 products.append(
                     ProductCeiling(
                         dtype=str(dtype).removeprefix("torch."),
@@ -118,7 +118,7 @@ def _bandwidth(
         seconds = _seconds(lambda: torch.add(first, second, out=out), clock)
         rates.append(3.0 * array_bytes / seconds)
         step("memory")
-    low, middle, high = _quartiles(rates)
+    low, middle, high = quartiles(rates)
     return BandwidthCeiling(
         num_threads=num_threads,
         array_bytes=array_bytes,
@@ -143,7 +143,8 @@ def _seconds(call: Callable[[], object], clock: Callable[[], float]) -> float:
         calls *= 2
 
 
-def _clock(device: torch.device, num_threads: int) -> Callable[[], float]:
+def clock_of(device: torch.device, num_threads: int) -> Callable[[], float]:
+    """Seconds: the processor's for one thread, the wall's for several and for GPUs."""
     if device.type == "cuda":
 
         def synchronized() -> float:
@@ -154,15 +155,9 @@ def _clock(device: torch.device, num_threads: int) -> Callable[[], float]:
     return time.process_time if num_threads == 1 else time.perf_counter
 
 
-def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    if len(values) == 1:
-        return values[0], values[0], values[0]
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-    return low, middle, high
-
-
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def num_threads_set(count: int) -> Iterator[None]:
+    """torch's threads inside; as before afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

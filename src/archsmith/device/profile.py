@@ -6,10 +6,12 @@ doi 10.1145/1498765.1498785: the flat part of the roofline).
 """
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from archsmith.config import Spec, load_json
-from archsmith.device.environment import Environment, environment
+from archsmith.device.environment import Environment, num_usable_cores, processor_name
+from archsmith.device.training_choice import KernelTiming, TrainingChoice
 from archsmith.errors import ConfigError
 
 PROFILE_VARIABLE = "ARCHSMITH_DEVICE_PROFILE"
@@ -41,13 +43,22 @@ class BandwidthCeiling(Spec):
 
 
 class DeviceProfile(Spec):
-    """One device. `measured` is a date as 2026-01-31; `device` is `cpu` or a GPU's name."""
+    """One device.
+
+    Attributes:
+        device: `cpu` or a GPU's name.
+        measured: a date as 2026-01-31.
+        choice: how training computes here, and the timings it was made from; None where only
+            ceilings were measured.
+    """
 
     device: str
     measured: str
     environment: Environment
     products: tuple[ProductCeiling, ...]
     bandwidths: tuple[BandwidthCeiling, ...]
+    choice: TrainingChoice | None = None
+    timings: tuple[KernelTiming, ...] = ()
 
     def ceiling(self, num_threads: int, dtype: str | None = None) -> float | None:
         """The highest rate of products with so many threads, FLOPs per second.
@@ -68,9 +79,9 @@ class DeviceProfile(Spec):
 
     def require_here(self) -> None:
         """Raises ConfigError where the profile is of another machine than this one."""
-        here = environment()
-        for what in ("processor", "num_cores"):
-            own, given = getattr(here, what), getattr(self.environment, what)
+        here = {"processor": processor_name(), "num_cores": num_usable_cores()}
+        for what, own in here.items():
+            given = getattr(self.environment, what)
             if own != given:
                 raise ConfigError(
                     f"the device profile was measured elsewhere: {what} {given!r}, here {own!r}; "
@@ -101,3 +112,40 @@ def own_profile() -> DeviceProfile | None:
     except ConfigError:
         return None
     return found
+
+
+def training_profile() -> DeviceProfile | None:
+    """The profile to train by; None where this machine was not measured.
+
+    A file that ARCHSMITH_DEVICE_PROFILE names must be this machine's. The user's own file may lie
+    in a home that several machines share: where it is of another one, it is as if there were none.
+
+    Raises ConfigError: the named file is damaged or of another machine.
+    """
+    path = default_path()
+    try:
+        written = path.stat().st_mtime_ns
+    except OSError:
+        return None
+    if PROFILE_VARIABLE not in os.environ:
+        return own_profile()
+    return _checked(path, written) if path.is_file() else None
+
+
+@lru_cache(maxsize=4)
+def _checked(path: Path, written: int) -> DeviceProfile:
+    """A profile of this machine; read once for as long as it is not written anew."""
+    found = load_profile(path)
+    try:
+        found.require_here()
+    except ConfigError as error:
+        raise ConfigError(f"{path}, which {PROFILE_VARIABLE} names: {error}") from None
+    return found
+
+
+def lone_threads() -> int:
+    """Threads for a training that has this machine to itself: as measured, else all cores."""
+    profile = training_profile()
+    if profile is None or profile.choice is None or profile.device != "cpu":
+        return num_usable_cores()
+    return profile.choice.lone_threads

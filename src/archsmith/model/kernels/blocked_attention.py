@@ -11,17 +11,24 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from archsmith.device.training_choice import KernelChoice
 from archsmith.model.kernels.plain import visible
 
-QUERY_BLOCK = 128  # fastest of 64, 128, 256 for 256 to 1024 tokens
+DEFAULT_BLOCK = KernelChoice().query_block
 
 
 class BlockedAttention(Function):
-    """(q B H T E, k B K T E, v B K T E, window or None, scale) -> B H T E."""
+    """(q B H T E, k B K T E, v B K T E, window or None, scale, queries of a block) -> B H T E."""
 
     @staticmethod
     def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, window: int | None, scale: float
+        ctx: Any,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        window: int | None,
+        scale: float,
+        query_block: int = DEFAULT_BLOCK,
     ) -> Tensor:
         batch, heads, tokens, features = q.shape
         groups = batch * k.shape[1]
@@ -29,7 +36,7 @@ class BlockedAttention(Function):
         k_GTE, v_GTE = k.reshape(groups, tokens, features), v.reshape(groups, tokens, features)
         out = torch.empty_like(q_GRTE)
         weights = []
-        for queries, keys in _blocks(tokens, window):
+        for queries, keys in _blocks(tokens, window, query_block):
             rows = q_GRTE[:, :, queries].reshape(groups, -1, features)
             mask = _mask(q_GRTE.shape[1], queries, keys, window, q.dtype)
             scores = torch.baddbmm(mask, rows, k_GTE[:, keys].transpose(1, 2), alpha=scale)
@@ -37,18 +44,19 @@ class BlockedAttention(Function):
             weights.append(weight)
             out[:, :, queries] = torch.bmm(weight, v_GTE[:, keys]).view_as(out[:, :, queries])
         ctx.save_for_backward(q_GRTE, k_GTE, v_GTE, *weights)
-        ctx.window, ctx.scale = window, scale
+        ctx.window, ctx.scale, ctx.query_block = window, scale, query_block
         return out.view(batch, heads, tokens, features)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grads
         q_GRTE, k_GTE, v_GTE, *weights = ctx.saved_tensors
         groups, _, tokens, features = q_GRTE.shape
         grad_GRTE = grad.reshape(q_GRTE.shape)
         grad_q = torch.empty_like(q_GRTE)
         grad_k, grad_v = torch.zeros_like(k_GTE), torch.zeros_like(v_GTE)
-        for (queries, keys), weight in zip(_blocks(tokens, ctx.window), weights, strict=True):
+        blocks = _blocks(tokens, ctx.window, ctx.query_block)
+        for (queries, keys), weight in zip(blocks, weights, strict=True):
             rows = q_GRTE[:, :, queries].reshape(groups, -1, features)
             grad_rows = grad_GRTE[:, :, queries].reshape(groups, -1, features)
             grad_v[:, keys].baddbmm_(weight.transpose(1, 2), grad_rows)
@@ -62,14 +70,14 @@ class BlockedAttention(Function):
         batch, heads = grad.shape[:2]
         kv_shape = (batch, groups // batch, tokens, features)
         grad_q = grad_q.mul_(ctx.scale).view(batch, heads, tokens, features)
-        return grad_q, grad_k.view(kv_shape), grad_v.view(kv_shape), None, None
+        return grad_q, grad_k.view(kv_shape), grad_v.view(kv_shape), None, None, None
 
 
-def _blocks(tokens: int, window: int | None) -> list[tuple[slice, slice]]:
+def _blocks(tokens: int, window: int | None, query_block: int) -> list[tuple[slice, slice]]:
     """Blocks of queries with the keys that at least one of them sees."""
     blocks = []
-    for start in range(0, tokens, QUERY_BLOCK):
-        stop = min(start + QUERY_BLOCK, tokens)
+    for start in range(0, tokens, query_block):
+        stop = min(start + query_block, tokens)
         first_key = 0 if window is None else max(0, start - window + 1)
         blocks.append((slice(start, stop), slice(first_key, stop)))
     return blocks

@@ -8,20 +8,24 @@ once; compiling (torch.compile) gains less than these and costs tens of seconds 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache, partial
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from archsmith.device.training_choice import KernelChoice
 from archsmith.model.kernels import plain
 from archsmith.model.kernels.base import Kernels
 from archsmith.model.kernels.block_pattern import BlockPattern
 from archsmith.model.kernels.block_sparse_attention import BlockSparseAttention
-from archsmith.model.kernels.blocked_attention import QUERY_BLOCK, BlockedAttention
+from archsmith.model.kernels.blocked_attention import BlockedAttention
 from archsmith.model.kernels.experts import grouped_experts
 from archsmith.model.kernels.functions import GatedActivation, GegeluActivation, RmsNorm, Rotate
-from archsmith.model.kernels.head import HeadLoss, row_nats
+from archsmith.model.kernels.head import HeadLoss, chunk_rows, row_nats
 from archsmith.model.kernels.stacked import stacked_linear
+
+DEFAULT = KernelChoice()  # where the device was not measured
 
 
 def project(x: Float[Tensor, "B T D"], layers: Sequence[nn.Linear]) -> tuple[Tensor, ...]:
@@ -63,12 +67,14 @@ def attend(
     v: Float[Tensor, "B K S E"],
     window: int | None,
     scale: float,
+    choice: KernelChoice = DEFAULT,
 ) -> Float[Tensor, "B H T E"]:
     """Causal attention; blocks of queries where torch's own kernel is slow."""
     tokens = k.shape[2]
-    met = tokens if window is None else min(tokens, window + QUERY_BLOCK)
-    if q.device.type == "cpu" and q.shape[2] == tokens and tokens * met <= MOST_BLOCKED:
-        return BlockedAttention.apply(q, k, v, window, scale)
+    met = tokens if window is None else min(tokens, window + choice.query_block)
+    small = tokens * met <= choice.longest_blocked**2
+    if q.device.type == "cpu" and q.shape[2] == tokens and small:
+        return BlockedAttention.apply(q, k, v, window, scale, choice.query_block)
     return plain.attend(q, k, v, window, scale)
 
 
@@ -78,10 +84,11 @@ def attend_blocks(
     v: Float[Tensor, "B K S E"],
     pattern: BlockPattern,
     scale: float,
+    choice: KernelChoice = DEFAULT,
 ) -> Float[Tensor, "B H T E"]:
     """Causal attention to the blocks that each head sees; no others are computed."""
     if k.shape[2] <= pattern.local_tokens:
-        return attend(q, k, v, None, scale)
+        return attend(q, k, v, None, scale, choice)
     if q.device.type == "cpu" and q.shape[2] == k.shape[2]:
         return BlockSparseAttention.apply(q, k, v, pattern, scale)
     return plain.attend_blocks(q, k, v, pattern, scale)
@@ -92,17 +99,26 @@ def head_loss(
     weight: Float[Tensor, "V D"],
     bias: Float[Tensor, " V"] | None,
     targets: Int[Tensor, " N"],
+    choice: KernelChoice = DEFAULT,
 ) -> Float[Tensor, ""]:
     """Mean cross-entropy in nats; all logits are never in memory at once."""
     if not torch.is_grad_enabled():
         return row_nats(hidden, weight, bias, targets).mean()
-    return HeadLoss.apply(hidden, weight, bias, targets)
+    return HeadLoss.apply(hidden, weight, bias, targets, chunk_rows(len(weight), choice))
 
-
-# Blocked attention keeps its softmax for the backward pass: beyond so many weights of a head, which
-# are 1024 tokens without a window, too much memory
-MOST_BLOCKED = 1024**2
 
 FAST = Kernels(
     project, gated, gegelu, rms_norm, rotate, attend, attend_blocks, head_loss, grouped_experts
 )
+
+
+@lru_cache(maxsize=16)
+def fast_kernels(choice: KernelChoice) -> Kernels:
+    """The training path as a device has chosen it."""
+    if choice == DEFAULT:
+        return FAST
+    return FAST._replace(
+        attend=partial(attend, choice=choice),
+        attend_blocks=partial(attend_blocks, choice=choice),
+        head_loss=partial(head_loss, choice=choice),
+    )

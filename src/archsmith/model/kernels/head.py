@@ -11,10 +11,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd import Function
 
-# Logits held at once. Chunks of 256 rows were fastest at 4096 to 16384 entries; small vocabularies
-# want one large product.
+from archsmith.device.training_choice import KernelChoice
+
+# Logits held at once where the vocabulary is small: it wants one large product.
 CHUNK_ELEMENTS = 2**20
-MIN_CHUNK_ROWS = 256
+_DEFAULT = KernelChoice()
 # Below the smallest float32 the loss of one token stops growing, at 87 nats; its gradient does not
 _LEAST_PROBABILITY = torch.finfo(torch.float32).tiny
 
@@ -26,7 +27,7 @@ def row_nats(
     targets: Int[Tensor, " N"],
 ) -> Float[Tensor, " N"]:
     """Cross-entropy of each row in nats, softmax in float32; for scoring, without gradient."""
-    rows = _chunk_rows(weight)
+    rows = chunk_rows(len(weight), _DEFAULT)
     nats = [
         F.cross_entropy(F.linear(chunk, weight, bias).float(), target, reduction="none")
         for chunk, target in zip(hidden.split(rows), targets.split(rows), strict=True)
@@ -35,17 +36,21 @@ def row_nats(
 
 
 class HeadLoss(Function):
-    """(hidden N D, weight V D, bias V or None, targets N) -> mean nats, float32."""
+    """(hidden N D, weight V D, bias V or None, targets N, rows of a chunk) -> mean nats, float32."""
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        rows: int,
     ) -> Tensor:
         grad_hidden = torch.empty_like(hidden)
         grad_weight = torch.zeros_like(weight)
         grad_bias = torch.zeros(len(weight), dtype=torch.float32, device=hidden.device)
         nats = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        rows = _chunk_rows(weight)
         for chunk, target, grad_chunk in zip(
             hidden.split(rows), targets.split(rows), grad_hidden.split(rows), strict=True
         ):
@@ -63,12 +68,15 @@ class HeadLoss(Function):
         return nats / len(hidden)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
         scale = (grads[0] / len(grad_hidden)).to(grad_hidden.dtype)
         grad_bias = None if grad_bias is None else (grad_bias * scale).to(grad_hidden.dtype)
-        return grad_hidden * scale, grad_weight * scale, grad_bias, None
+        return grad_hidden * scale, grad_weight * scale, grad_bias, None, None
 
 
-def _chunk_rows(weight: Tensor) -> int:
-    return max(MIN_CHUNK_ROWS, CHUNK_ELEMENTS // len(weight))
+def chunk_rows(vocab_size: int, choice: KernelChoice) -> int:
+    """Rows of logits that are made at a time."""
+    if vocab_size >= choice.head_rows_from:
+        return choice.head_rows
+    return max(choice.head_rows, CHUNK_ELEMENTS // vocab_size)
