@@ -1,0 +1,311 @@
+"""The certificate over several search seeds: did a search beat the trivial baseline, or not?
+
+    runs = [ArmRun("law_guided", 0, 1.8123, 741.0, 8.1e12, "wikitext2"), ...]
+    certificate = certify(runs, primary=("law_guided", "parameter maximizer"))
+    print(certificate.markdown())
+
+The unit is a whole search run, paired by seed. One comparison per corpus is primary and was fixed
+beforehand, with its direction and margin: it is decided by an exact one-sided test at 5 %
+(`paired`), without any correction. Over several corpora a claim holds where it holds on each
+(intersection-union, Berger 1982). All others are exploratory: Student's paired t, two-sided,
+corrected together by Holm. "Undecided" is a verdict. Unless the search beat the baseline, the
+baseline's model is recommended.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from archsmith.errors import ConfigError, did_you_mean
+from archsmith.report.certificate_words import (
+    claim,
+    headline,
+    markdown,
+    opening_remarks,
+    remarks_on,
+)
+from archsmith.report.paired import LEVEL, Paired, holm, paired, t_interval
+from archsmith.report.verdict import Outcome, decide
+
+EQUAL_COST = 0.05  # arms whose mean costs differ by more are said not to have cost the same
+
+
+class ArmRun(NamedTuple):
+    """What one arm reached with one search seed, and what all of it cost, final training included.
+
+    Attributes:
+        arm: its name, as in "law_guided" or "parameter maximizer".
+        seed: of the search; runs of one seed and corpus are paired.
+        bits_per_byte: of the deployed file on the sealed test split.
+        cpu_seconds, flops: everything spent: failed trials, calibration, cooldowns, final training.
+        corpus: what it was tried on; seeds are paired within a corpus only.
+    """
+
+    arm: str
+    seed: int
+    bits_per_byte: float
+    cpu_seconds: float
+    flops: float
+    corpus: str = ""
+
+
+class Opening(NamedTuple):
+    """One opening of a sealed test split: seconds since 1970, what for, and whose split."""
+
+    time: float
+    what: str
+    study: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmSummary:
+    """One arm on one corpus: means over its seeds; the interval is Student's, 95 %, over seeds."""
+
+    corpus: str
+    arm: str
+    seeds: tuple[int, ...]
+    bits_per_byte: float
+    low: float
+    high: float
+    cpu_seconds: float
+    flops: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedComparison:
+    """Two arms on one corpus over the seeds both have.
+
+    Attributes:
+        primary: fixed beforehand; else exploratory.
+        adjusted_p_value: of the primary comparison the exact one-sided p in the direction measured;
+            of exploratory ones Holm's over the paired t.
+        unpaired_seeds: seeds that one of the two arms lacks, left out.
+        cpu_ratio, flops_ratio: what the first arm cost, as a multiple of the second, same seeds.
+    """
+
+    corpus: str
+    first: str
+    second: str
+    seeds: tuple[int, ...]
+    statistics: Paired
+    primary: bool
+    adjusted_p_value: float
+    outcome: Outcome
+    unpaired_seeds: tuple[int, ...]
+    cpu_ratio: float
+    flops_ratio: float
+
+    @property
+    def costs_equal(self) -> bool:
+        """Whether both arms spent the same CPU seconds, within 5 %."""
+        return math.isnan(self.cpu_ratio) or abs(self.cpu_ratio - 1) <= EQUAL_COST
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """What may be claimed.
+
+    Attributes:
+        outcome: over all corpora: `beat`, `tied` or `lost` where each corpus says so.
+        sentence: the claim in one sentence, with p and the minimal detectable difference.
+        recommended: whose model to take, by corpus.
+        comparisons: the primary one of each corpus first, then the exploratory ones.
+        openings: of the sealed test splits, in order of time.
+        remarks: what a reader must know beside the numbers.
+    """
+
+    primary: tuple[str, str]
+    margin: float
+    outcome: Outcome
+    sentence: str
+    recommended: tuple[tuple[str, str], ...]
+    arms: tuple[ArmSummary, ...]
+    comparisons: tuple[SeedComparison, ...]
+    openings: tuple[Opening, ...]
+    remarks: tuple[str, ...]
+
+    def text(self) -> str:
+        """The claim and the remarks, one a line."""
+        lines = [self.sentence, *(claim(one, self.margin) for one in _claims(self)), *self.remarks]
+        return "\n".join(dict.fromkeys(lines))
+
+    def markdown(self) -> str:
+        """The claim, both tables, the remarks."""
+        return markdown(self)
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values; infinite ends of intervals are null."""
+        found: dict[str, Any] = _finite(
+            asdict(self)
+            | {
+                "primary": list(self.primary),
+                "openings": [one._asdict() for one in self.openings],
+                "recommended": dict(self.recommended),
+            }
+        )
+        return found
+
+
+def certify(
+    results: Sequence[ArmRun],
+    *,
+    primary: tuple[str, str],
+    margin: float = 0.005,
+    openings: Iterable[Opening] = (),
+    remarks: Iterable[str] = (),
+) -> Certificate:
+    """The certificate of some arms, from plain numbers.
+
+    Args:
+        results: one entry an arm, seed and corpus, in any order.
+        primary: the arm that claims, and the arm it must beat; fixed before anything was trained.
+        margin: bits per byte within which two arms count as equal, fixed beforehand too.
+        openings: of the sealed test splits; more than one of a study is said so.
+        remarks: anything else a reader must know.
+
+    Raises:
+        ConfigError: an arm of `primary` without a run, two runs of one arm, seed and corpus, or
+            numbers that are none.
+    """
+    _check(results, primary, margin)
+    first, second = primary
+    summaries, primaries, exploratory = [], [], []
+    for corpus in dict.fromkeys(run.corpus for run in results):
+        runs = [run for run in results if run.corpus == corpus]
+        names = list(dict.fromkeys(run.arm for run in runs))
+        summaries += [_summary(corpus, name, runs) for name in names]
+        if first not in names:
+            continue
+        for name in names:
+            found = _compare(corpus, first, name, runs, margin=margin, primary=name == second)
+            if name != first and found is not None:
+                (primaries if name == second else exploratory).append(found)
+    comparisons = (*primaries, *_corrected(exploratory, margin))
+    opened = tuple(sorted(openings))
+    outcome = _overall(primaries)
+    return Certificate(
+        primary=primary,
+        margin=margin,
+        outcome=outcome,
+        sentence=headline(primaries, primary, margin, outcome),
+        recommended=tuple(
+            (one.corpus, first if one.outcome is Outcome.BEAT else second) for one in primaries
+        ),
+        arms=tuple(sorted(summaries, key=lambda one: (one.corpus, one.bits_per_byte))),
+        comparisons=comparisons,
+        openings=opened,
+        remarks=(*remarks_on(comparisons, primary), *opening_remarks(opened), *remarks),
+    )
+
+
+def _check(results: Sequence[ArmRun], primary: tuple[str, str], margin: float) -> None:
+    known = list(dict.fromkeys(run.arm for run in results))
+    if primary[0] == primary[1]:
+        raise ConfigError(f"primary: an arm cannot be compared with itself, got '{primary[0]}'")
+    for name in primary:
+        if name not in known:
+            raise ConfigError(f"primary: no run of an arm '{name}'; {did_you_mean(name, known)}")
+    if not 0 < margin < math.inf:
+        raise ConfigError(f"margin: bits per byte above 0 are needed, got {margin}")
+    seen = Counter((run.arm, run.seed, run.corpus) for run in results)
+    for (arm, seed, corpus), count in seen.items():
+        if count > 1:
+            where = f" on {corpus}" if corpus else ""
+            raise ConfigError(
+                f"{arm}, seed {seed}{where}: {count} runs, where one is expected; "
+                "average the training seeds of one search first"
+            )
+    for run in results:
+        if not (math.isfinite(run.bits_per_byte) and run.bits_per_byte > 0):
+            raise ConfigError(
+                f"{run.arm}, seed {run.seed}: bits per byte must be a number above 0, got "
+                f"{run.bits_per_byte}; leave the run out, its seed then counts as missing"
+            )
+        if not (0 <= run.cpu_seconds < math.inf and 0 <= run.flops < math.inf):
+            raise ConfigError(
+                f"{run.arm}, seed {run.seed}: costs must be 0 or more, got {run.cpu_seconds} CPU "
+                f"seconds and {run.flops} FLOPs"
+            )
+
+
+def _summary(corpus: str, name: str, runs: Sequence[ArmRun]) -> ArmSummary:
+    own = sorted((run for run in runs if run.arm == name), key=lambda run: run.seed)
+    scores = [run.bits_per_byte for run in own]
+    low, high = t_interval(scores)
+    return ArmSummary(
+        corpus=corpus,
+        arm=name,
+        seeds=tuple(run.seed for run in own),
+        bits_per_byte=fmean(scores),
+        low=low,
+        high=high,
+        cpu_seconds=fmean(run.cpu_seconds for run in own),
+        flops=fmean(run.flops for run in own),
+    )
+
+
+def _compare(
+    corpus: str, first: str, second: str, runs: Sequence[ArmRun], *, margin: float, primary: bool
+) -> SeedComparison | None:
+    """None where no seed has both arms."""
+    ours = {run.seed: run for run in runs if run.arm == first}
+    theirs = {run.seed: run for run in runs if run.arm == second}
+    seeds = sorted(ours.keys() & theirs.keys())
+    if not seeds:
+        return None
+    found = paired([ours[s].bits_per_byte - theirs[s].bits_per_byte for s in seeds], margin=margin)
+    return SeedComparison(
+        corpus=corpus,
+        first=first,
+        second=second,
+        seeds=tuple(seeds),
+        statistics=found,
+        primary=primary,
+        adjusted_p_value=min(found.p_better, found.p_worse) if primary else found.p_t,
+        outcome=decide(found.mean, found.low, found.high, margin=margin),
+        unpaired_seeds=tuple(sorted(ours.keys() ^ theirs.keys())),
+        cpu_ratio=_ratio([(ours[s].cpu_seconds, theirs[s].cpu_seconds) for s in seeds]),
+        flops_ratio=_ratio([(ours[s].flops, theirs[s].flops) for s in seeds]),
+    )
+
+
+def _ratio(pairs: Sequence[tuple[float, float]]) -> float:
+    """Sum over sum; not a number where one side told no cost."""
+    ours, theirs = (sum(side) for side in zip(*pairs, strict=True))
+    return ours / theirs if ours > 0 and theirs > 0 else math.nan
+
+
+def _corrected(comparisons: Sequence[SeedComparison], margin: float) -> list[SeedComparison]:
+    """Exploratory ones with Holm's p; what that does not show is undecided or tied."""
+    corrected = []
+    adjusted = holm([one.statistics.p_t for one in comparisons])
+    for one, p_value in zip(comparisons, adjusted, strict=True):
+        found = one.statistics
+        outcome = decide(found.mean, found.t_low, found.t_high, margin=margin)
+        if outcome in (Outcome.BEAT, Outcome.LOST) and p_value > LEVEL:
+            outcome = Outcome.UNDECIDED
+        corrected.append(replace(one, adjusted_p_value=p_value, outcome=outcome))
+    return corrected
+
+
+def _overall(primaries: Sequence[SeedComparison]) -> Outcome:
+    outcomes = {one.outcome for one in primaries}
+    return outcomes.pop() if len(outcomes) == 1 else Outcome.UNDECIDED
+
+
+def _claims(certificate: Certificate) -> list[SeedComparison]:
+    return [one for one in certificate.comparisons if one.primary]
+
+
+def _finite(value: Any) -> Any:
+    """JSON values: containers of numbers, infinite ones as null."""
+    if isinstance(value, dict):
+        return {str(key): _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    if isinstance(value, Outcome):
+        return str(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,177 @@
+"""The words and tables of a certificate: its claim in one sentence, its remarks, as Markdown."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from archsmith.report.figures import NONE, plural, show_difference, show_flops, show_span
+from archsmith.report.verdict import Outcome
+from archsmith.units import format_seconds
+
+if TYPE_CHECKING:
+    from archsmith.report.certificate import ArmSummary, Certificate, Opening, SeedComparison
+
+
+def claim(comparison: "SeedComparison", margin: float) -> str:
+    """What a primary comparison says, in one sentence, and whose model to take."""
+    first, second = comparison.first, comparison.second
+    found, place = comparison.statistics, f" on {comparison.corpus}" if comparison.corpus else ""
+    size = f"{abs(found.mean):.4f} bits per byte"
+    gap = show_difference(found.mean)
+    words = {
+        Outcome.BEAT: f"Beat: {first} needs {size} less than the {second}{place}",
+        Outcome.LOST: f"Lost: {first} needs {size} more than the {second}{place}",
+        Outcome.TIED: (
+            f"Tied within the margin of {margin:g}: {first} measured {gap} bits per byte against "
+            f"the {second}{place}"
+        ),
+        Outcome.UNDECIDED: (
+            f"Undecided: {first} measured {gap} bits per byte against the {second}{place}"
+        ),
+    }
+    chosen = first if comparison.outcome is Outcome.BEAT else second
+    return f"{words[comparison.outcome]} ({evidence(comparison)}). Recommended: {chosen}'s model."
+
+
+def evidence(comparison: "SeedComparison") -> str:
+    """Seeds, interval, p and the minimal detectable difference of a primary comparison."""
+    found = comparison.statistics
+    parts = [plural(len(comparison.seeds), "paired seed")]
+    if math.isfinite(found.low):
+        span = show_span(found.low, found.high, signed=True)
+        parts.append(f"exact {100 * found.confidence:.0f} % interval {span}")
+    parts.append(f"exact one-sided p = {show_p(comparison.adjusted_p_value)}")
+    parts.append(f"non-inferiority p = {show_p(found.p_not_worse)}")
+    if math.isfinite(found.detectable):
+        parts.append(f"minimal detectable difference {found.detectable:.4f}")
+    else:
+        parts.append(
+            f"no difference could be shown: so few seeds give no p below {found.least_p_value:g}"
+        )
+    if not comparison.costs_equal:
+        parts.append(f"at {comparison.cpu_ratio:.2f} times its CPU seconds")
+    return ", ".join(parts)
+
+
+def show_p(value: float) -> str:
+    """A p-value; never zero."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def opening_remarks(openings: "Sequence[Opening]") -> list[str]:
+    """When the sealed test splits were opened and what for, and whether more than once."""
+    remarks = []
+    counts = Counter(opening.study for opening in openings)
+    for study in counts:
+        own = [opening for opening in openings if opening.study == study]
+        shown = "; ".join(f"{_clock(one.time)} for {one.what}" for one in own)
+        whose = f" of {study}" if study else ""
+        if len(own) == 1:
+            remarks.append(f"The sealed test split{whose} was opened once: {shown}.")
+        else:
+            remarks.append(
+                f"The sealed test split{whose} was opened {len(own)} times, so it is no longer "
+                f"sealed for what was decided after the first: {shown}."
+            )
+    return remarks
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def headline(
+    primaries: "Sequence[SeedComparison]", primary: tuple[str, str], margin: float, outcome: Outcome
+) -> str:
+    """The claim over all corpora."""
+    first, second = primary
+    if not primaries:
+        return (
+            f"Undecided: no seed has both {first} and the {second}. "
+            f"Recommended: the {second}'s model."
+        )
+    if len(primaries) == 1:
+        return claim(primaries[0], margin)
+    each = "; ".join(
+        f"{one.outcome} on {one.corpus or 'the unnamed corpus'} "
+        f"({show_difference(one.statistics.mean)}, {evidence(one)})"
+        for one in primaries
+    )
+    words = {
+        Outcome.BEAT: f"Beat: {first} beat the {second} on each corpus tried",
+        Outcome.LOST: f"Lost: {first} lost to the {second} on each corpus tried",
+        Outcome.TIED: f"Tied: {first} and the {second} are tied on each corpus tried",
+        Outcome.UNDECIDED: f"Undecided over the corpora tried: {first} against the {second}",
+    }
+    return f"{words[outcome]}: {each}."
+
+
+def remarks_on(comparisons: "Sequence[SeedComparison]", primary: tuple[str, str]) -> list[str]:
+    """Seeds left out, unequal costs, what was fixed beforehand."""
+    remarks = []
+    for one in comparisons:
+        name = f"{one.first} against {one.second}" + (f" on {one.corpus}" if one.corpus else "")
+        if one.unpaired_seeds and one.primary:
+            seeds = ", ".join(map(str, one.unpaired_seeds))
+            remarks.append(f"{name}: one of the two lacks seed {seeds}, left out.")
+        if not one.costs_equal:
+            remarks.append(
+                f"{name}: costs were not equal, {one.cpu_ratio:.2f} times the CPU seconds"
+                + ("." if math.isnan(one.flops_ratio) else f", {one.flops_ratio:.2f} the FLOPs.")
+            )
+    remarks.append(
+        f"One comparison was primary, {primary[0]} against the {primary[1]}; the others are "
+        "exploratory. The claim is about the corpora and the budget tried."
+    )
+    return remarks
+
+
+def markdown(certificate: "Certificate") -> str:
+    """The claim of each corpus, the arms, the comparisons, the remarks."""
+    lines = [f"**{certificate.sentence}**", ""]
+    claims = [claim(one, certificate.margin) for one in certificate.comparisons if one.primary]
+    lines += [f"- {text}" for text in claims if text != certificate.sentence]
+    lines += ["", *_arm_table(certificate.arms), "", *_comparison_table(certificate.comparisons)]
+    lines += ["", *(f"- {remark}" for remark in certificate.remarks)]
+    return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
+
+
+def _arm_table(arms: "Sequence[ArmSummary]") -> list[str]:
+    rows = [
+        "| corpus | arm | seeds | test bits per byte, mean [95 % over seeds] | CPU | FLOPs |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in arms:
+        span = f" {show_span(one.low, one.high)}" if math.isfinite(one.low) else ""
+        rows.append(
+            f"| {one.corpus or NONE} | {one.arm} | {len(one.seeds)} | {one.bits_per_byte:.4f}{span}"
+            f" | {format_seconds(one.cpu_seconds)} | {show_flops(one.flops)} |"
+        )
+    return rows
+
+
+def _comparison_table(comparisons: "Sequence[SeedComparison]") -> list[str]:
+    rows = [
+        "| corpus | comparison | seeds | difference [interval] | exact p, two-sided "
+        "| p of paired t | p that counts | minimal detectable | CPU ratio | outcome |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in comparisons:
+        found = one.statistics
+        low, high, kind = found.t_low, found.t_high, "t, 95 %"
+        if one.primary and math.isfinite(found.low):
+            low, high, kind = found.low, found.high, f"exact, {100 * found.confidence:.0f} %"
+        span = f" {show_span(low, high, signed=True)} ({kind})" if math.isfinite(low) else ""
+        counts = "exact, one-sided" if one.primary else "t, Holm"
+        least = f"{found.detectable:.4f}" if math.isfinite(found.detectable) else "none"
+        ratio = NONE if math.isnan(one.cpu_ratio) else f"{one.cpu_ratio:.2f}"
+        rows.append(
+            f"| {one.corpus or NONE} | {one.first} against {one.second}"
+            f"{' (primary)' if one.primary else ''} | {len(one.seeds)} "
+            f"| {show_difference(found.mean)}{span} | {show_p(found.p_value)} "
+            f"| {show_p(found.p_t)} | {show_p(one.adjusted_p_value)} ({counts}) | {least} "
+            f"| {ratio} | {one.outcome} |"
+        )
+    return rows

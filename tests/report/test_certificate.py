@@ -1,0 +1,157 @@
+"""What a certificate over several seeds may claim."""
+
+import json
+import random
+
+import pytest
+
+from archsmith.errors import ConfigError
+from archsmith.report.certificate import ArmRun, Certificate, Opening, certify
+from archsmith.report.verdict import Outcome
+
+PRIMARY = ("law_guided", "parameter maximizer")
+
+
+def runs(
+    gains: list[float], *, corpus: str = "notes", other: float | None = None, cost: float = 700.0
+) -> list[ArmRun]:
+    """A search that gains so much on each seed, the maximizer, and a random search on two seeds."""
+    rng = random.Random(len(gains))
+    found = []
+    for seed, gain in enumerate(gains):
+        base = rng.gauss(1.8, 0.02)
+        found.append(ArmRun("parameter maximizer", seed, base, 700.0, 8e12, corpus))
+        found.append(ArmRun("law_guided", seed, base - gain, cost, 8e12, corpus))
+        if other is not None and seed < 2:
+            found.append(ArmRun("random", seed, base - gain + other, 700.0, 7e12, corpus))
+    return found
+
+
+def made(*parts: list[ArmRun], **options: object) -> Certificate:
+    return certify([run for part in parts for run in part], primary=PRIMARY, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("gains", "outcome", "first_word"),
+    [
+        ([0.02, 0.03, 0.025, 0.01, 0.015], Outcome.BEAT, "Beat: law_guided needs 0.0200"),
+        ([-0.02, -0.03, -0.025, -0.01, -0.015], Outcome.LOST, "Lost: law_guided needs 0.0200"),
+        ([0.001, -0.002, 0.003, 0.0, 0.004], Outcome.TIED, "Tied within the margin of 0.005"),
+        ([0.02, 0.03, -0.025, 0.01, 0.015], Outcome.UNDECIDED, "Undecided: law_guided measured"),
+    ],
+)
+def test_the_four_verdicts(gains: list[float], outcome: Outcome, first_word: str) -> None:
+    found = made(runs(gains))
+    assert found.outcome is outcome
+    assert found.sentence.startswith(first_word)
+    assert "5 paired seeds, exact 94 % interval" in found.sentence
+    assert "p = 0." in found.sentence
+    assert "minimal detectable difference 0." in found.sentence
+    chosen = "law_guided" if outcome is Outcome.BEAT else "parameter maximizer"
+    assert found.recommended == (("notes", chosen),)
+    assert f"Recommended: {chosen}'s model." in found.sentence
+
+
+def test_too_few_seeds_decide_nothing_however_large_the_gain() -> None:
+    found = made(runs([0.5, 0.51, 0.49, 0.5]))
+    assert found.outcome is Outcome.UNDECIDED
+    assert "no difference could be shown: so few seeds give no p below 0.0625" in found.sentence
+    assert found.recommended == (("notes", "parameter maximizer"),)
+
+
+def test_a_claim_holds_where_it_holds_on_every_corpus() -> None:
+    gains = [0.02, 0.03, 0.025, 0.01, 0.015]
+    both = made(runs(gains), runs(gains, corpus="code"))
+    assert both.outcome is Outcome.BEAT
+    mixed = made(runs(gains), runs([-gain for gain in gains], corpus="code"))
+    assert mixed.outcome is Outcome.UNDECIDED
+    assert "beat on notes" in mixed.sentence
+    assert "lost on code" in mixed.sentence
+    assert dict(mixed.recommended) == {"notes": "law_guided", "code": "parameter maximizer"}
+    assert "Recommended: law_guided's model." in mixed.text()
+
+
+def test_exploratory_comparisons_are_corrected_together() -> None:
+    rng = random.Random(0)
+    base = runs([0.02, 0.03, 0.025, 0.01, 0.015])
+    others = [
+        ArmRun(name, seed, 1.83 + rng.gauss(0, 0.001), 700, 8e12, "notes")
+        for name in ("a", "b", "c")
+        for seed in range(5)
+    ]
+    found = made(base, others)
+    first, *exploratory = found.comparisons
+    assert first.primary
+    assert first.adjusted_p_value == 1 / 32
+    assert len(exploratory) == 3
+    for one in exploratory:
+        assert one.adjusted_p_value >= one.statistics.p_t
+    smallest = min(exploratory, key=lambda one: one.statistics.p_t)
+    assert smallest.adjusted_p_value == pytest.approx(3 * smallest.statistics.p_t)
+
+
+def test_holm_takes_back_what_chance_would_show() -> None:
+    base = runs([0.02, 0.03, 0.025, 0.01, 0.015])
+    ours = {run.seed: run.bits_per_byte for run in base if run.arm == "law_guided"}
+    shifts = [0.02, 0.01, 0.03, 0.002, 0.025]  # p of the paired t about 0.03
+    others = [
+        ArmRun(f"arm {index}", seed, ours[seed] + shift, 700, 8e12, "notes")
+        for index in range(4)
+        for seed, shift in enumerate(shifts)
+    ]
+    alone = made(base, [run for run in others if run.arm == "arm 0"])
+    assert alone.comparisons[1].outcome is Outcome.BEAT
+    assert {one.outcome for one in made(base, others).comparisons[1:]} == {Outcome.UNDECIDED}
+
+
+def test_unequal_costs_and_missing_seeds_are_said() -> None:
+    found = made(runs([0.02, 0.03, 0.025, 0.01, 0.015], cost=900.0))
+    assert "at 1.29 times its CPU seconds" in found.sentence
+    assert any("costs were not equal" in remark for remark in found.remarks)
+    partial = runs([0.02, 0.03, 0.025, 0.01, 0.015, 0.02])
+    partial.remove(next(run for run in partial if run.arm == "law_guided" and run.seed == 2))
+    found = made(partial)
+    assert found.comparisons[0].seeds == (0, 1, 3, 4, 5)
+    assert any("lacks seed 2, left out" in remark for remark in found.remarks)
+
+
+def test_the_openings_of_the_test_split_are_printed() -> None:
+    once = made(runs([0.1] * 5), openings=[Opening(0.0, "search", "a")])
+    assert "The sealed test split of a was opened once: 1970-01-01 00:00:00 UTC" in once.text()
+    twice = made(
+        runs([0.1] * 5), openings=[Opening(9.0, "score", "a"), Opening(0.0, "search", "a")]
+    )
+    assert "opened 2 times, so it is no longer sealed" in twice.text()
+    assert [opening.what for opening in twice.openings] == ["search", "score"]
+
+
+def test_json_has_no_infinite_numbers_and_markdown_has_every_arm() -> None:
+    found = made(runs([0.5, 0.51], other=0.1))
+    text = json.dumps(found.as_json(), allow_nan=False)
+    assert json.loads(text)["comparisons"][0]["statistics"]["low"] is None
+    page = found.markdown()
+    assert page.startswith(f"**{found.sentence}**")
+    for arm in ("law_guided", "parameter maximizer", "random"):
+        assert f"| {arm} |" in page
+    assert "law_guided against parameter maximizer (primary)" in page
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda found: found[1:2], "no run of an arm 'parameter maximizer'"),
+        (lambda found: [*found, found[0]], "2 runs, where one is expected"),
+        (lambda found: [found[0]._replace(bits_per_byte=float("nan")), *found[1:]], "above 0"),
+        (lambda found: [found[0]._replace(flops=-1.0), *found[1:]], "costs must be 0 or more"),
+    ],
+)
+def test_bad_numbers_are_refused(change, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ConfigError, match=message):
+        certify(change(runs([0.1] * 5)), primary=PRIMARY)
+
+
+def test_an_arm_is_not_compared_with_itself() -> None:
+    with pytest.raises(ConfigError, match="cannot be compared with itself"):
+        certify(runs([0.1] * 5), primary=("law_guided", "law_guided"))
+    with pytest.raises(ConfigError, match="margin"):
+        certify(runs([0.1] * 5), primary=PRIMARY, margin=0.0)
