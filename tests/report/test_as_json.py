@@ -12,7 +12,7 @@ STATUS_KEYS = {
 }  # fmt: skip
 REPORT_KEYS = STATUS_KEYS | {
     "verdict", "arms", "all_trials", "corpus", "environment", "calibration", "suggestion",
-    "settings",
+    "settings", "recommended", "anytime", "contributions", "test_openings",
 }  # fmt: skip
 
 
@@ -44,6 +44,13 @@ def test_the_keys_are_stable() -> None:
     assert set(report["arms"][0]) == {
         "name", "kind", "seed", "trial", "summary", "architecture", "metrics", "interval",
         "misses", "details",
+    }  # fmt: skip
+    assert set(report["contributions"]) == {
+        "reason", "rung", "num_trials", "spread", "r2", "r2_low", "r2_high", "groups",
+    }  # fmt: skip
+    assert set(report["contributions"]["groups"][0]) == {
+        "group", "varied", "share", "share_low", "share_high", "alone", "gain", "gain_low",
+        "gain_high",
     }  # fmt: skip
     assert set(report["verdict"]) == {
         "outcome", "sentence", "caveat", "margin", "primary", "secondary",

@@ -173,7 +173,7 @@ def test_t_quantiles_are_those_of_the_tables() -> None:
 
 @pytest.mark.parametrize(
     ("outcome", "word"),
-    [((1.80, 1.85), "Beat:"), ((1.85, 1.80), "ship the b"), ((1.85, 1.85), "Tied:")],
+    [((1.80, 1.85), "Beat:"), ((1.85, 1.80), "Recommended: the b."), ((1.85, 1.85), "Tied:")],
 )
 def test_the_sentence_tells_the_outcome(outcome: tuple[float, float], word: str) -> None:
     rng = random.Random(1)

@@ -20,6 +20,12 @@
 
       "verdict": {"outcome", "sentence", "caveat", "margin", "primary": comparison or null,
                   "secondary": [comparison]},
+      "recommended": arm or null,
+      "anytime": [{"arm", "points": [[cpu_seconds, flops, bits_per_byte]]}],
+      "contributions": {"reason", "rung", "num_trials", "spread", "r2", "r2_low", "r2_high",
+                        "groups": [{"group", "varied", "share", "share_low", "share_high", "alone",
+                        "gain", "gain_low", "gain_high"}]},
+      "test_openings": [{"time", "what"}],
       "arms": [{"name", "kind", "seed", "trial", "summary", "architecture", "metrics",
                 "interval": [low, high] or null, "misses": [limit], "details"}],
       "all_trials": [trial],
@@ -34,6 +40,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from archsmith.report.certificate_facts import certificate_json
 from archsmith.report.figures import show_limit
 from archsmith.report.study_report import ArmRow, StudyReport, TrialRow
 from archsmith.report.tables import (
@@ -94,6 +101,8 @@ def report_json(report: StudyReport) -> dict[str, Any]:
             "primary": None if verdict.primary is None else _comparison(verdict.primary),
             "secondary": [_comparison(found) for found in verdict.secondary],
         },
+        "recommended": verdict.recommended,
+        **certificate_json(report),
         "arms": [_arm(report, arm) for arm in report.arms],
         "all_trials": [_trial(trial) for trial in report.trials],
         "corpus": _plain(report.corpus),

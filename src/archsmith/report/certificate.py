@@ -28,6 +28,7 @@ from archsmith.report.certificate_words import (
     remarks_on,
 )
 from archsmith.report.paired import LEVEL, Paired, holm, paired, t_interval
+from archsmith.report.study_report import Opening
 from archsmith.report.verdict import Outcome, decide
 
 EQUAL_COST = 0.05  # arms whose mean costs differ by more are said not to have cost the same
@@ -50,14 +51,6 @@ class ArmRun(NamedTuple):
     cpu_seconds: float
     flops: float
     corpus: str = ""
-
-
-class Opening(NamedTuple):
-    """One opening of a sealed test split: seconds since 1970, what for, and whose split."""
-
-    time: float
-    what: str
-    study: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

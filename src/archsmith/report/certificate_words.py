@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from archsmith.report.figures import NONE, plural, show_difference, show_flops, show_span
+from archsmith.report.study_report import Opening
 from archsmith.report.verdict import Outcome
 from archsmith.units import format_seconds
 
 if TYPE_CHECKING:
-    from archsmith.report.certificate import ArmSummary, Certificate, Opening, SeedComparison
+    from archsmith.report.certificate import ArmSummary, Certificate, SeedComparison
 
 
 def claim(comparison: "SeedComparison", margin: float) -> str:
@@ -60,13 +61,13 @@ def show_p(value: float) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def opening_remarks(openings: "Sequence[Opening]") -> list[str]:
+def opening_remarks(openings: Sequence[Opening]) -> list[str]:
     """When the sealed test splits were opened and what for, and whether more than once."""
     remarks = []
     counts = Counter(opening.study for opening in openings)
     for study in counts:
         own = [opening for opening in openings if opening.study == study]
-        shown = "; ".join(f"{_clock(one.time)} for {one.what}" for one in own)
+        shown = "; ".join(f"{show_time(one.time)} for {_purpose(one.what)}" for one in own)
         whose = f" of {study}" if study else ""
         if len(own) == 1:
             remarks.append(f"The sealed test split{whose} was opened once: {shown}.")
@@ -78,7 +79,13 @@ def opening_remarks(openings: "Sequence[Opening]") -> list[str]:
     return remarks
 
 
-def _clock(seconds: float) -> str:
+def _purpose(what: str) -> str:
+    """What the store notes in a word, in words."""
+    return {"search": "the search's final comparison", "": "no noted purpose"}.get(what, what)
+
+
+def show_time(seconds: float) -> str:
+    """A time since 1970, in UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 

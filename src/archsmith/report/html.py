@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from archsmith.report import drawing, plots
+from archsmith.report.anytime_plot import anytime_plot
+from archsmith.report.certificate_facts import certificate_facts
 from archsmith.report.figures import (
     NONE,
     show,
@@ -34,6 +36,7 @@ from archsmith.units import format_bytes, format_seconds
 
 SECTIONS = (
     ("comparison", "Final comparison"),
+    ("choices", "Reached and contributed"),
     ("fronts", "Fronts"),
     ("curves", "Learning curves"),
     ("architectures", "Architectures"),
@@ -68,6 +71,7 @@ def render_html(report: StudyReport) -> str:
         study=report,
         verdict=verdict,
         sections=SECTIONS,
+        certificate=certificate_facts(report),
         facts=_facts(report, lines),
         lines=lines,
         split=_split_words(report),
@@ -92,6 +96,8 @@ def render_html(report: StudyReport) -> str:
             "differences": plots.differences_plot(lines, margin=report.margin),
             "front_bytes": plots.front_plot(report, "file_bytes"),
             "front_ms": plots.front_plot(report, "decode_ms_per_token"),
+            "anytime_seconds": anytime_plot(report, "cpu_seconds"),
+            "anytime_flops": anytime_plot(report, "flops"),
             "curves_bytes": plots.curves_plot(report, "train_bytes"),
             "curves_seconds": plots.curves_plot(report, "seconds"),
             "ladder": plots.ladder_plot(report),
@@ -130,7 +136,8 @@ def _split_words(report: StudyReport) -> str:
     """Which held-out text the arms were scored on, where they say so."""
     names = {str(arm.details["split"]) for arm in report.arms if "split" in arm.details}
     if names == {"test"}:
-        return ": the sealed test split, opened once, after every decision"
+        once = ", opened once, after every decision" if len(report.openings) <= 1 else ""
+        return f": the sealed test split{once}"
     return f": the {names.pop()} split" if len(names) == 1 else ""
 
 

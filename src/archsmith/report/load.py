@@ -2,8 +2,8 @@
 
 What the store does not keep as a row it keeps as a note: `arms` (a list of `trial.ArmResult`),
 `corpus`, `environment`, `calibration`, `suggestion`, `floors` (name to bits per byte), `plan`
-(phase to seconds), `verdict` (`primary_baseline` and `margin`, fixed beforehand), `phase`,
-`command`. All are optional.
+(phase to seconds), `verdict` (`primary_baseline` and `margin`, fixed beforehand, with `time`),
+`test_opened` (a list of `time` and `what`), `phase`, `command`. All are optional.
 
 Details of an arm that have a place of their own, where they are there: `seed`, `role` (`maximizer`
 marks the primary baseline), `split` (which held-out text), `epochs`, `train_bytes`,
@@ -16,11 +16,13 @@ from typing import Any
 
 from archsmith.architecture.tree import Architecture
 from archsmith.errors import ArchsmithError
+from archsmith.report.anytime import anytime_curves
 from archsmith.report.spending import planned_seconds, spending
 from archsmith.report.study_report import (
     ArmRow,
     CurvePoint,
     LimitRow,
+    Opening,
     RungRow,
     RunningJob,
     StudyReport,
@@ -72,6 +74,10 @@ def load_study(store: Store, name: str) -> StudyReport:
         audited=audited,
         false_eliminations=wrong,
         command=str(notes.get("command") or environment.get("command") or ""),
+        anytime=anytime_curves(trials, entries, arms),
+        openings=_openings(notes.get("test_opened"), name),
+        fixed=claims.get("time"),
+        trained=min((job.started for t in trials for job in t.jobs if job.started), default=None),
     )
 
 
@@ -92,6 +98,15 @@ def primary_baseline(arms: Sequence[ArmRow], claims: Notes) -> str | None:
         if any(word in arm.name.lower() for word in ("maximizer", "largest")):
             return arm.name
     return baselines[0].name if baselines else None
+
+
+def _openings(noted: Any, study: str) -> tuple[Opening, ...]:
+    """Of the sealed test split, as the study noted them."""
+    return tuple(
+        Opening(float(one["time"]), str(one.get("what", "")), study)
+        for one in noted or ()
+        if isinstance(one, Mapping) and "time" in one
+    )
 
 
 def _phase(trials: Sequence[TrialRecord], arms: Sequence[ArmRow]) -> str:

@@ -19,6 +19,30 @@ class CurvePoint(NamedTuple):
     bits_per_byte: float
 
 
+class AnytimePoint(NamedTuple):
+    """The best held-out bits per byte when so much had been spent."""
+
+    cpu_seconds: float
+    flops: float
+    bits_per_byte: float
+
+
+@dataclass(frozen=True)
+class AnytimeCurve:
+    """What an arm had reached when; costs rise, bits per byte fall."""
+
+    arm: str
+    points: tuple[AnytimePoint, ...]
+
+
+class Opening(NamedTuple):
+    """One opening of a sealed test split: seconds since 1970, what for, and whose split."""
+
+    time: float
+    what: str
+    study: str = ""
+
+
 class LimitRow(NamedTuple):
     """A hard limit: `metric comparison value`, in the metric's own unit."""
 
@@ -148,6 +172,10 @@ class StudyReport:
         audited: trials that lost at a rung and ran on as a check.
         false_eliminations: those of them that proved to belong to the kept.
         command: what reproduces the study.
+        anytime: best so far against what was spent, by arm.
+        openings: of the sealed test split, in order of time.
+        fixed: when the primary comparison and the margin were noted, seconds since 1970.
+        trained: when the first training began.
         corpus, environment, calibration, suggestion: JSON as the study noted it down.
         settings: the expanded settings the study was made with, as JSON.
     """
@@ -175,6 +203,10 @@ class StudyReport:
     audited: tuple[int, ...] = ()
     false_eliminations: tuple[int, ...] = ()
     command: str = ""
+    anytime: tuple[AnytimeCurve, ...] = ()
+    openings: tuple[Opening, ...] = ()
+    fixed: float | None = None
+    trained: float | None = None
 
     def missed_limits(self, metrics: Mapping[str, float]) -> tuple[LimitRow, ...]:
         """The limits that some metrics break; unknown ones break none."""

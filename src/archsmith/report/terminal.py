@@ -7,6 +7,7 @@ studies never reaches rich's markup.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from archsmith.report.certificate_facts import certificate_facts
 from archsmith.report.figures import (
     NONE,
     plural,
@@ -87,6 +88,7 @@ def report_view(report: StudyReport) -> "Group":
             if line.misses:
                 text = f"{line.arm.name} misses {', '.join(line.misses)}"
                 parts.append(Text(text, style="red"))
+    parts += [Text(f"\n{line}") for line in certificate_facts(report)["lines"]]
     parts += _best(report, count=10)
     parts += _reasons(report)
     if report.ledger:

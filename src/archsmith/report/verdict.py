@@ -62,7 +62,11 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The claim of a study. `primary` is None where there is nothing to compare yet."""
+    """The claim of a study. `primary` is None where there is nothing to compare yet.
+
+    `recommended` names the arm whose model to take: the winner where it beat the primary baseline,
+    else that baseline; None where neither can be recommended.
+    """
 
     outcome: Outcome
     primary: Comparison | None
@@ -70,6 +74,7 @@ class Verdict:
     margin: float
     sentence: str
     caveat: str
+    recommended: str | None = None
 
 
 def decide(difference: float, low: float, high: float, *, margin: float) -> Outcome:
@@ -121,6 +126,7 @@ def judge(report: StudyReport) -> Verdict:
         margin=report.margin,
         sentence=sentence(primary, margin=report.margin),
         caveat=caveat(primary),
+        recommended=recommended(primary),
     )
 
 
@@ -182,19 +188,29 @@ def _adjusted(comparison: Comparison, p_value: float, margin: float) -> Comparis
     return replace(comparison, adjusted_p_value=p_value, outcome=outcome)
 
 
+def recommended(comparison: Comparison) -> str:
+    """Whose model to take: the baseline's unless the winner beat it."""
+    beat = comparison.outcome is Outcome.BEAT
+    return comparison.winner if beat else comparison.baseline
+
+
 def sentence(comparison: Comparison, *, margin: float) -> str:
-    """The headline: the outcome, the difference and its interval, in plain words."""
+    """The headline: the outcome with its evidence and whose model to take, in plain words."""
+    return f"{_claim(comparison, margin)} Recommended: the {recommended(comparison)}."
+
+
+def _claim(comparison: Comparison, margin: float) -> str:
     winner, baseline = comparison.winner, comparison.baseline
     size = f"{abs(comparison.difference):.4f} bits per byte"
-    interval = f"95 % interval {show_span(comparison.low, comparison.high, signed=True)}"
+    interval = (
+        f"95 % interval {show_span(comparison.low, comparison.high, signed=True)}, "
+        f"p {show_p(comparison.p_value)}, minimal detectable {comparison.detectable:.4f}"
+    )
     match comparison.outcome:
         case Outcome.BEAT:
             return f"Beat: the {winner} needs {size} less than the {baseline} ({interval})."
         case Outcome.LOST:
-            return (
-                f"Lost: the {winner} needs {size} more than the {baseline} ({interval}); "
-                f"ship the {baseline}."
-            )
+            return f"Lost: the {winner} needs {size} more than the {baseline} ({interval})."
         case Outcome.TIED:
             return (
                 f"Tied: the {winner} and the {baseline} differ by less than the margin of "
@@ -227,6 +243,11 @@ def caveat(comparison: Comparison) -> str:
     )
 
 
+def show_p(value: float) -> str:
+    """A p-value with its relation; never zero."""
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
 def bits_per_byte_interval(arm: ArmRow) -> tuple[float, float] | None:
     """95 % interval of an arm's own score over the choice of held-out text; None without blocks."""
     if len(arm.block_nats) < 2:
@@ -250,13 +271,19 @@ def t_quantile(freedom: float) -> float:
 
 
 def _nothing(report: StudyReport, reason: str, secondary: Sequence[Comparison] = ()) -> Verdict:
+    candidates = [arm for arm in report.arms if arm.name == report.primary_baseline]
+    candidates += [arm for arm in report.arms if arm.kind == "search"]
+    usable = [arm.name for arm in candidates if not report.missed_limits(arm.metrics)]
+    chosen = usable[0] if usable else None
+    advice = f" Recommended: the {chosen}." if chosen else ""
     return Verdict(
         outcome=Outcome.UNDECIDED,
         primary=None,
         secondary=tuple(secondary),
         margin=report.margin,
-        sentence=f"No verdict: {reason}.",
+        sentence=f"No verdict: {reason}.{advice}",
         caveat="",
+        recommended=chosen,
     )
 
 
