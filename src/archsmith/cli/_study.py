@@ -1,5 +1,6 @@
 """Find a study from a search file, or from a storage URL and a name; no torch is imported."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +42,39 @@ def load_report(config_file: Path, *, storage: str | None, study_name: str | Non
     if name not in known:
         raise StoreError(f"no study '{name}' in {url}; {did_you_mean(name, known)}")
     return load_study(store, name)
+
+
+def find_studies(paths: Sequence[Path]) -> list[Any]:
+    """The studies of search files, databases, and folders that hold either, one level deep.
+
+    Raises ConfigError, StoreError.
+    """
+    from archsmith.report.load import load_study
+    from archsmith.store.store import connect
+
+    studies: list[Any] = []
+    for place in [found for path in paths for found in _places(path)]:
+        if place.suffix == ".db":
+            store = connect(str(place), read_only=True)
+            studies += [load_study(store, study.name) for study in store.studies()]
+        else:
+            studies.append(load_report(place, storage=None, study_name=None))
+    return studies
+
+
+def _places(path: Path) -> list[Path]:
+    """Search files and databases. Raises ConfigError where there is none."""
+    if not path.is_dir():
+        if not path.exists():
+            raise ConfigError(f"{path} does not exist; give a search file, a database or a folder")
+        return [path]
+    for folder in ((path,), sorted(inner for inner in path.iterdir() if inner.is_dir())):
+        found = [place for inner in folder for place in _in_folder(inner)]
+        if found:
+            return found
+    raise ConfigError(f"{path} holds no search.toml and no database, nor do the folders in it")
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    search_file = folder / "search.toml"
+    return [search_file] if search_file.is_file() else sorted(folder.glob("*.db"))

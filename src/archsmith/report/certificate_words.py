@@ -137,34 +137,43 @@ def remarks_on(comparisons: "Sequence[SeedComparison]", primary: tuple[str, str]
 
 def markdown(certificate: "Certificate") -> str:
     """The claim of each corpus, the arms, the comparisons, the remarks."""
-    lines = [f"**{certificate.sentence}**", ""]
     claims = [claim(one, certificate.margin) for one in certificate.comparisons if one.primary]
-    lines += [f"- {text}" for text in claims if text != certificate.sentence]
-    lines += ["", *_arm_table(certificate.arms), "", *_comparison_table(certificate.comparisons)]
-    lines += ["", *(f"- {remark}" for remark in certificate.remarks)]
-    return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
-
-
-def _arm_table(arms: "Sequence[ArmSummary]") -> list[str]:
-    rows = [
-        "| corpus | arm | seeds | test bits per byte, mean [95 % over seeds] | CPU | FLOPs |",
-        "| --- | --- | --- | --- | --- | --- |",
+    parts = [
+        [f"**{certificate.sentence}**"],
+        [f"- {text}" for text in claims if text != certificate.sentence],
+        _table(arm_rows(certificate.arms)),
+        _table(comparison_rows(certificate.comparisons)),
+        [f"- {remark}" for remark in certificate.remarks],
     ]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
+
+
+def arm_rows(arms: "Sequence[ArmSummary]") -> list[list[str]]:
+    """Titles, then a row an arm and corpus."""
+    rows = [["corpus", "arm", "seeds", "test bits per byte [95 % over seeds]", "CPU", "FLOPs"]]
     for one in arms:
         span = f" {show_span(one.low, one.high)}" if math.isfinite(one.low) else ""
         rows.append(
-            f"| {one.corpus or NONE} | {one.arm} | {len(one.seeds)} | {one.bits_per_byte:.4f}{span}"
-            f" | {format_seconds(one.cpu_seconds)} | {show_flops(one.flops)} |"
+            [
+                one.corpus or NONE,
+                one.arm,
+                str(len(one.seeds)),
+                f"{one.bits_per_byte:.4f}{span}",
+                format_seconds(one.cpu_seconds),
+                show_flops(one.flops),
+            ]
         )
     return rows
 
 
-def _comparison_table(comparisons: "Sequence[SeedComparison]") -> list[str]:
+def comparison_rows(comparisons: "Sequence[SeedComparison]") -> list[list[str]]:
+    """Titles, then a row a comparison."""
     rows = [
-        "| corpus | comparison | seeds | difference [interval] | exact p, two-sided "
-        "| p of paired t | p that counts | minimal detectable | CPU ratio | outcome |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+        [
+            "corpus", "comparison", "seeds", "difference [interval]", "exact p, two-sided",
+            "p of paired t", "p that counts", "minimal detectable", "CPU ratio", "outcome",
+        ]
+    ]  # fmt: skip
     for one in comparisons:
         found = one.statistics
         low, high, kind = found.t_low, found.t_high, "t, 95 %"
@@ -172,13 +181,23 @@ def _comparison_table(comparisons: "Sequence[SeedComparison]") -> list[str]:
             low, high, kind = found.low, found.high, f"exact, {100 * found.confidence:.0f} %"
         span = f" {show_span(low, high, signed=True)} ({kind})" if math.isfinite(low) else ""
         counts = "exact, one-sided" if one.primary else "t, Holm"
-        least = f"{found.detectable:.4f}" if math.isfinite(found.detectable) else "none"
-        ratio = NONE if math.isnan(one.cpu_ratio) else f"{one.cpu_ratio:.2f}"
         rows.append(
-            f"| {one.corpus or NONE} | {one.first} against {one.second}"
-            f"{' (primary)' if one.primary else ''} | {len(one.seeds)} "
-            f"| {show_difference(found.mean)}{span} | {show_p(found.p_value)} "
-            f"| {show_p(found.p_t)} | {show_p(one.adjusted_p_value)} ({counts}) | {least} "
-            f"| {ratio} | {one.outcome} |"
+            [
+                one.corpus or NONE,
+                f"{one.first} against {one.second}{' (primary)' if one.primary else ''}",
+                str(len(one.seeds)),
+                f"{show_difference(found.mean)}{span}",
+                show_p(found.p_value),
+                show_p(found.p_t),
+                f"{show_p(one.adjusted_p_value)} ({counts})",
+                f"{found.detectable:.4f}" if math.isfinite(found.detectable) else "none",
+                NONE if math.isnan(one.cpu_ratio) else f"{one.cpu_ratio:.2f}",
+                str(one.outcome),
+            ]
         )
     return rows
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
+    return [lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]]
