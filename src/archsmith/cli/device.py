@@ -8,7 +8,10 @@ import click
 from archsmith.cli._common import json_option, print_json
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from archsmith.device.profile import DeviceProfile
+    from archsmith.device.training_choice import KernelTiming, NumberFormat, TrainingChoice
 
 
 @click.group("device", invoke_without_command=True)
@@ -46,7 +49,7 @@ def command(context: click.Context, *, as_json: bool) -> None:
 )  # fmt: skip
 @json_option
 def probe_command(*, output: Path | None, repeats: int, kind: str, as_json: bool) -> None:
-    """Time matrix products and memory, and keep the result."""
+    """Time matrix products, memory and the ways to train, and keep the result."""
     import torch
 
     from archsmith.data.storage import write_text
@@ -54,10 +57,18 @@ def probe_command(*, output: Path | None, repeats: int, kind: str, as_json: bool
     from archsmith.device.profile import default_path
     from archsmith.errors import ConfigError
     from archsmith.train.precision import choose_device
+    from archsmith.train.tuning import Effort, tune
 
     if kind == "cuda" and not torch.cuda.is_available():
         raise ConfigError("no CUDA device was found; --device cpu measures the processor")
-    found = probe(choose_device(kind), repeats=repeats)
+    device = choose_device(kind)
+    found = probe(device, repeats=repeats)
+    choice, timings = tune(
+        device,
+        Effort(repeats=repeats),
+        on_progress=lambda what: click.echo(f"measuring {what}", err=True),
+    )
+    found = found.model_copy(update={"choice": choice, "timings": timings})
     path = output or default_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, found.model_dump_json(indent=1) + "\n")
@@ -120,3 +131,64 @@ def _show(profile: "DeviceProfile", *, as_json: bool) -> None:
         f"{profile.device} of {profile.environment.processor}, measured {profile.measured}"
     )
     console.print(table)
+    if profile.choice is None:
+        console.print("\ntraining: built-in defaults; 'archsmith device probe' measures them")
+        return
+    console.print(
+        "\nways to train, forward and backward; ~ marks a rank that repeats cannot tell apart"
+    )
+    console.print(_ways(profile))
+    console.print("\n" + "\n".join(_choice_lines(profile.choice)))
+
+
+def _ways(profile: "DeviceProfile") -> "Table":
+    """Timings beside their rivals, ranked where repeats can tell them apart."""
+    from rich.table import Table
+
+    from archsmith.device.spread import Spread, show_ranks
+
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("what", no_wrap=True)
+    table.add_column("how", no_wrap=True)
+    for title in ("ms", "quartiles", "rank"):
+        table.add_column(title, justify="right", no_wrap=True)
+    groups: dict[tuple[str, str | None], list[KernelTiming]] = {}
+    for one in profile.timings:
+        groups.setdefault((one.what, one.dtype), []).append(one)
+    for (what, dtype), rivals in groups.items():
+        ranks = show_ranks([Spread(one.ms_low, one.ms, one.ms_high) for one in rivals])
+        name = what if dtype is None else f"{what}, {dtype}"
+        for place, (one, rank) in enumerate(zip(rivals, ranks, strict=True)):
+            table.add_row(
+                name if place == 0 else "",
+                one.way,
+                f"{one.ms:.3g}",
+                f"{one.ms_low:.3g} - {one.ms_high:.3g}",
+                rank if len(rivals) > 1 else "",
+            )
+    return table
+
+
+def _choice_lines(choice: "TrainingChoice") -> list[str]:
+    """The choice in words."""
+    formats: tuple[NumberFormat, ...] = ("float32", "bfloat16")
+    lines = [f"training: {choice.dtype}, {_count(choice.lone_threads)} for a lone training"]
+    if choice.candidates_per_device > 1:
+        lines[0] += f", {choice.candidates_per_device} candidates side by side on the GPU"
+    for dtype in formats:
+        one = choice.kernels(dtype)
+        attention = (
+            f"blocks of {one.query_block} queries up to {one.longest_blocked} tokens"
+            if one.longest_blocked
+            else "torch's own"
+        )
+        compiled = "" if one.compile == "no" else f"; compiled ({one.compile})"
+        lines.append(
+            f"{dtype}: attention: {attention}; head: {one.head_rows} rows at a time from a "
+            f"vocabulary of {one.head_rows_from}{compiled}"
+        )
+    return lines
+
+
+def _count(threads: int) -> str:
+    return f"{threads} thread{'' if threads == 1 else 's'}"

@@ -61,11 +61,12 @@ class KernelTiming(Spec):
 
     Attributes:
         what: is computed, forward and backward; ways of one `what` and `dtype` are rivals.
+        dtype: None where the number formats are the rivals.
         way: how, as in `128 queries`.
     """
 
     what: str
-    dtype: NumberFormat
+    dtype: NumberFormat | None
     way: str
     ms: float
     ms_low: float

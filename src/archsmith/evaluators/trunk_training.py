@@ -6,7 +6,7 @@ checkpoint in its own folder; one that is asked to stop saves and says it is not
 
 import time
 from collections.abc import Mapping
-from functools import lru_cache
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,20 +15,20 @@ from pydantic import PositiveFloat, PositiveInt
 
 from archsmith.architecture.tree import Architecture
 from archsmith.config import validate
-from archsmith.data.corpus import Corpus
 from archsmith.data.protocol import Score, ScoringProtocol
-from archsmith.data.splits import Split
 from archsmith.data.token_file import TokenFile
-from archsmith.data.tokenizer import Tokenizer
-from archsmith.errors import CheckpointError, ConfigError
+from archsmith.errors import ArchsmithError, CheckpointError, ConfigError
+from archsmith.evaluators._encoded_text import encoded_vocab_sizes, token_files
 from archsmith.evaluators.base import Evaluator, Progress, Request, Result
 from archsmith.export.roundtrip import quantize_dequantize
 from archsmith.model.transformer import Transformer, load_numpy, to_numpy
 from archsmith.train import checkpoint
+from archsmith.train.balancing import expert_details
 from archsmith.train.precision import dtype_name
 from archsmith.train.recipe import Recipe
 from archsmith.train.scoring import score_model
 from archsmith.train.trunk import Reading, Trunk
+from archsmith.train.warm_up import first_updates
 from archsmith.trial import Rung
 
 TRUNK_FOLDER = "trunk"
@@ -108,17 +108,23 @@ class TrunkTraining(Evaluator):
             score_seconds=time.perf_counter() - started,
         )
 
+    def warm_up(self, *, num_threads: int) -> None:
+        """Take the first updates, and open the text that is encoded already."""
+        first_updates(self.recipe)
+        text = (self.corpus, self.tokenizer, self.token_files)
+        with suppress(ArchsmithError):  # whatever is wrong with the text, a job will say it
+            for vocab_size in encoded_vocab_sizes(*text):
+                token_files(*text, vocab_size, num_threads=num_threads)
+
     def _token_files(
         self, architecture: Architecture, *, num_threads: int
     ) -> tuple[TokenFile, TokenFile]:
         """The training and search-validation text in the architecture's vocabulary."""
-        written = self.tokenizer.stat().st_mtime_ns if self.tokenizer.exists() else 0
-        return _open_token_files(
+        return token_files(
             self.corpus,
             self.tokenizer,
             self.token_files,
             architecture.vocab_size,
-            written,
             num_threads=num_threads,
         )
 
@@ -163,27 +169,6 @@ class TrunkTraining(Evaluator):
                     "start the job without it"
                 )
         return trunk
-
-
-# a candidate starts in milliseconds where its process has met the vocabulary before: parsing a
-# tokenizer takes most of a second
-@lru_cache(maxsize=16)
-def _open_token_files(
-    corpus_dir: Path,
-    tokenizer_path: Path,
-    token_files: Path,
-    vocab_size: int,
-    written: int,
-    *,
-    num_threads: int,
-) -> tuple[TokenFile, TokenFile]:
-    corpus = Corpus.open(corpus_dir)
-    tokenizer = Tokenizer.from_file(tokenizer_path).prefix(vocab_size)
-    train, search = (
-        TokenFile.build(corpus, split, tokenizer, token_files, num_threads=num_threads)
-        for split in (Split.TRAIN, Split.SEARCH)
-    )
-    return train, search
 
 
 class _Job:
@@ -285,6 +270,8 @@ class _Job:
             "context_tokens": trunk.context_tokens,
             "dtype": dtype_name(trunk.dtype),
             "device": str(trunk.device),
+            "kernels": trunk.kernels.model_dump(mode="json"),
+            **expert_details(trunk.expert_loads),
             "num_threads": self._request.num_threads,
         }
 

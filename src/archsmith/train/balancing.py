@@ -5,7 +5,7 @@ The noise depends on the seed and the update's number alone, so a resumed run dr
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -33,6 +33,17 @@ class ExpertLoad(NamedTuple):
             return 1.0
         entropy = -sum(share * math.log(share) for share in self.shares if share > 0)
         return entropy / math.log(len(self.shares))
+
+
+def expert_details(loads: Sequence[ExpertLoad]) -> dict[str, Any]:
+    """What a result says of its experts, as JSON values; nothing where there are none."""
+    if not loads:
+        return {}
+    return {
+        "expert_imbalance": max(load.imbalance for load in loads),
+        "expert_evenness": min(load.evenness for load in loads),
+        "expert_shares": [list(load.shares) for load in loads],
+    }
 
 
 def new_routing(*, seed: int, number: int, device: torch.device) -> Routing:

@@ -29,6 +29,7 @@ from archsmith.data.storage import (
     remove_leftovers,
     write_text,
 )
+from archsmith.device.training_choice import KernelChoice
 from archsmith.errors import CheckpointError
 from archsmith.train.recipe import Recipe
 
@@ -63,6 +64,7 @@ class Manifest(Spec):
     num_tokens: PositiveInt
     dtype: Literal["float32", "bfloat16"]
     device: str
+    kernels: KernelChoice = KernelChoice()  # as all were computed before there was a choice
     num_threads: PositiveInt
     torch_version: str
     files: Mapping[str, TensorFile] = {}

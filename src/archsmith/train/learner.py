@@ -10,23 +10,27 @@ from jaxtyping import Int
 from torch import Tensor
 
 from archsmith.architecture.tree import Architecture
+from archsmith.device.training_choice import KernelChoice
 from archsmith.errors import DivergedError
-from archsmith.model.feed_forwards.base import FeedForwardModule
 from archsmith.model.routing import Routing
 from archsmith.model.transformer import Transformer, build
 from archsmith.train.allocator import keep_freed_memory
 from archsmith.train.balancing import correct_biases, new_routing
+from archsmith.train.computation import loss_of, routes
 from archsmith.train.faults import memory_errors
 from archsmith.train.optimizers.adamw import AdamW
 from archsmith.train.optimizers.base import Optimizer, Target
 from archsmith.train.optimizers.muon import Muon
 from archsmith.train.parametrization import tensor_rule
+from archsmith.train.precision import choose_kernels
 from archsmith.train.recipe import Recipe
 from archsmith.train.weights import FlatWeights
 
 
 class Learner:
     """Model, float32 masters and optimizer state of one architecture on one device.
+
+    Computed with the kernels given, else with those the device was measured to want.
 
     Attributes:
         expert_shares: of the last update, for each layer that routes: the share of its assignments
@@ -41,6 +45,7 @@ class Learner:
         seed: int,
         device: torch.device,
         dtype: torch.dtype,
+        kernels: KernelChoice | None = None,
     ) -> None:
         self.architecture, self.recipe, self._seed = architecture, recipe.of(architecture), seed
         self.device, self.dtype = device, dtype
@@ -50,8 +55,8 @@ class Learner:
             self._model = build(architecture, seed=seed, device=device)
             self._weights = FlatWeights(self._model, dtype=dtype)
             self._optimizers = self._make_optimizers()
-        blocks = [m for m in self._model.modules() if isinstance(m, FeedForwardModule)]
-        self._routes = any(block.routes for block in blocks)
+        self._loss = loss_of(self._model, kernels or choose_kernels(dtype, device))
+        self._routes = routes(self._model)
         self.expert_shares: list[Tensor] = []
 
     def update(self, batch: Int[np.ndarray, "B T"], *, number: int, factor: float) -> float:
@@ -69,7 +74,7 @@ class Learner:
             routing = None
             if self._routes:
                 routing = new_routing(seed=self._seed, number=number, device=self.device)
-            loss = self._model.loss(tokens[:, :-1], tokens[:, 1:], routing=routing)
+            loss = self._loss(tokens[:, :-1], tokens[:, 1:], routing=routing)
             (loss if routing is None else loss + self._auxiliary_loss(routing)).backward()
             self._weights.take_gradients()
             gradient = self._weights.gradient

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,12 +16,13 @@ import torch
 from archsmith.architecture.tree import Architecture
 from archsmith.data.loader import BatchOrder
 from archsmith.data.token_file import TokenFile
+from archsmith.device.training_choice import KernelChoice
 from archsmith.errors import CheckpointError, ConfigError
 from archsmith.model.transformer import Transformer, build, load_numpy
 from archsmith.train import checkpoint
 from archsmith.train.balancing import ExpertLoad
 from archsmith.train.learner import Learner
-from archsmith.train.precision import choose_device, choose_dtype, dtype_name
+from archsmith.train.precision import choose_device, choose_dtype, choose_kernels, dtype_name
 from archsmith.train.recipe import Recipe
 from archsmith.train.schedule import cooldown_factor, warmup_factor
 
@@ -55,6 +56,7 @@ class Trunk:
         step: updates done. train_seconds: spent on them, over all resumed parts.
         branch_steps, branch_seconds: spent on cooldowns, which leave the trunk unchanged.
         dtype, device: what the model computes in and on.
+        kernels: how the device computes it; a trunk keeps what it was started with.
     """
 
     def __init__(
@@ -67,12 +69,13 @@ class Trunk:
         context_tokens: int,
         device: torch.device,
         dtype: torch.dtype,
+        kernels: KernelChoice,
         clock: Callable[[], float],
     ) -> None:
         _check_fit(architecture, tokens, context_tokens)
         self.architecture, self.recipe, self.seed = architecture, recipe, seed
         self.context_tokens = context_tokens
-        self.device, self.dtype = device, dtype
+        self.device, self.dtype, self.kernels = device, dtype, kernels
         self.step = self.branch_steps = 0
         self.train_seconds = self.branch_seconds = 0.0
         self._tokens, self._clock = tokens, clock
@@ -85,7 +88,9 @@ class Trunk:
             batch_size=recipe.batch_size(context_tokens),
             seed=seed,
         )
-        self._learner = Learner(architecture, recipe=recipe, seed=seed, device=device, dtype=dtype)
+        self._learner = Learner(
+            architecture, recipe=recipe, seed=seed, device=device, dtype=dtype, kernels=kernels
+        )
 
     @classmethod
     def start(
@@ -106,9 +111,11 @@ class Trunk:
             device: `cpu`, `cuda` or `auto`.
 
         Raises:
-            ConfigError: the token file does not fit. OutOfMemoryError: too large.
+            ConfigError: the token file does not fit, or the device profile is of another machine.
+            OutOfMemoryError: too large.
         """
         chosen = choose_device(device)
+        dtype = choose_dtype(recipe.dtype, chosen)
         return cls(
             architecture,
             recipe=recipe,
@@ -116,7 +123,8 @@ class Trunk:
             tokens=tokens,
             context_tokens=context_tokens or architecture.max_position_embeddings,
             device=chosen,
-            dtype=choose_dtype(recipe.dtype, chosen),
+            dtype=dtype,
+            kernels=choose_kernels(dtype, chosen),
             clock=clock,
         )
 
@@ -144,6 +152,7 @@ class Trunk:
             context_tokens=manifest.context_tokens,
             device=chosen,
             dtype=choose_dtype(manifest.dtype, chosen),
+            kernels=manifest.kernels,
             clock=clock,
         )
         for kind, live in trunk._tensors().items():
@@ -294,8 +303,9 @@ class Trunk:
             tokenizer_hash=self._tokens.tokenizer_hash,
             corpus_hash=self._tokens.corpus_hash,
             num_tokens=self._tokens.num_tokens,
-            dtype=cast(Literal["float32", "bfloat16"], dtype_name(self.dtype)),
+            dtype=dtype_name(self.dtype),
             device=str(self.device),
+            kernels=self.kernels,
             num_threads=torch.get_num_threads(),
             torch_version=torch.__version__,
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 from archsmith.config import Spec
 from archsmith.data.splits import Split
+from archsmith.device.profile import lone_threads
 from archsmith.errors import ConfigError
 from archsmith.export.carriers import carrier_of, unsupported
 from archsmith.export.formats.huggingface import PART as HUGGINGFACE
@@ -72,7 +73,7 @@ def train_trial(
         train_bytes=train_bytes,
         checkpoint=study.checkpoint_root / last_rung(chosen).checkpoint_out,
         seed=config.seed,
-        num_threads=pipeline.threads,
+        num_threads=min(pipeline.threads, lone_threads()),
         on_progress=lambda progress: watching.training(f"trial {chosen.number}", progress),
         should_stop=should_stop,
     )

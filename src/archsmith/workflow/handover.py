@@ -167,6 +167,7 @@ def hand_over(
             "tokens_per_second": record.train_tokens / max(record.train_seconds, 1e-9),
             "flops_utilization": record.flops_utilization(),
             "dtype": record.dtype,
+            **record.experts,
             "num_threads": record.num_threads,
             "train_bits_per_byte": record.train_bits_per_byte,
             "trained_bits_per_byte": record.curve[-1][2] if record.curve else None,

@@ -25,6 +25,7 @@ from archsmith.data.storage import (
 )
 from archsmith.data.tokenizer import Tokenizer
 from archsmith.device.profile import own_profile
+from archsmith.device.training_choice import KernelChoice
 from archsmith.errors import CheckpointError, ConfigError
 from archsmith.train.recipe import Recipe
 
@@ -43,6 +44,9 @@ class TrainingRecord(Spec):
         epochs: times the training text was read.
         train_bits_per_byte: of training text, smoothed, at the end of the constant rate.
         curve: (train_bytes, train_seconds, held-out bits per byte); the last is cooled down.
+        kernels: how this device computed it; None in records from before there was a choice.
+        experts: how evenly tokens spread over experts in the last updates, see
+            `train.balancing.expert_details`; empty without experts.
         from_checkpoint: the trunk it was extended from.
         weights_sha256: of the file of weights, set when it is written.
     """
@@ -58,6 +62,8 @@ class TrainingRecord(Spec):
     num_threads: int
     dtype: str
     recipe: Recipe
+    kernels: KernelChoice | None = None
+    experts: Mapping[str, Any] = {}
     train_bits_per_byte: float | None = None
     curve: tuple[tuple[int, float, float], ...] = ()
     from_checkpoint: str | None = None

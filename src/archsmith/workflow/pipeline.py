@@ -28,6 +28,7 @@ from archsmith.data.storage import make_folder
 from archsmith.data.token_file import TokenFile
 from archsmith.data.verbatim import build_index
 from archsmith.device.environment import environment, num_usable_cores
+from archsmith.device.profile import lone_threads, training_profile
 from archsmith.errors import EvaluationError, StoreError
 from archsmith.evaluators.base import Progress
 from archsmith.export.formats.gguf import PART as GGUF
@@ -160,6 +161,7 @@ class Pipeline:
         it is timed; others are made when they are needed.
         """
         check_tasks(self.config.objectives, self.root)
+        training_profile()  # one of another machine is refused before anything is done
         self.begin("prepare corpus and tokenizer")
         started = self._clock()
         self._notes["corpus"] = self.workspace.corpus.report.model_dump(mode="json")
@@ -217,7 +219,9 @@ class Pipeline:
         self._spend("prepare", self._prepare_seconds)
         self._prepare_seconds = 0.0
         self.store.put_note(self.name, "command", self._command)
-        self.store.put_note(self.name, "verdict", {"primary_baseline": MAXIMIZER, "margin": 0.005})
+        if not self._stored_note("verdict"):  # fixed once, before anything is trained
+            primary = {"primary_baseline": MAXIMIZER, "margin": 0.005, "time": time.time()}
+            self.store.put_note(self.name, "verdict", primary)
         if self.budget is not None:
             self.store.put_note(self.name, "plan", dict(self.budget.lines()))
         return study
@@ -356,7 +360,7 @@ class Pipeline:
                 max_seconds=max_seconds,
                 train_bytes=train_bytes,
                 checkpoint=study.checkpoint_root / trunk.checkpoint_out,
-                num_threads=num_threads or self.threads,
+                num_threads=num_threads or min(self.threads, lone_threads()),
                 should_stop=should_stop,
             )
             flops = model.record.flops - float(trunk.details.get("flops", 0.0))

@@ -15,6 +15,7 @@ from archsmith.data.protocol import ScoringProtocol
 from archsmith.data.storage import write_text
 from archsmith.data.token_file import TokenFile
 from archsmith.data.tokenizer import Tokenizer
+from archsmith.device.profile import training_profile
 from archsmith.errors import CheckpointError, ConfigError, SearchInterrupted
 from archsmith.evaluators.base import Progress
 from archsmith.runtime.driver import Interrupts
@@ -76,14 +77,15 @@ def train_model(
         clock: what seconds are measured with.
 
     Raises:
-        ConfigError: not exactly one end is given, or the folder cannot be written or holds
-            another model.
+        ConfigError: not exactly one end is given, the folder cannot be written or holds another
+            model, or the device profile is of another machine.
         SearchInterrupted: `should_stop` asked; the same call continues.
         DivergedError, OutOfMemoryError, CheckpointError: as `archsmith.train.trunk`.
     """
     import torch
 
     from archsmith.model.transformer import to_numpy
+    from archsmith.train.balancing import expert_details
     from archsmith.train.precision import dtype_name
     from archsmith.train.scoring import score_model
     from archsmith.train.trunk import Reading, Trunk
@@ -94,6 +96,7 @@ def train_model(
         there = load_model_folder(output_dir)
         _check_same(there.architecture, architecture, output_dir)
         return there
+    training_profile()  # one of another machine is refused, also where a trunk is continued
     torch.set_num_threads(num_threads)
     own, state_file = output_dir / _TRUNK, output_dir / _STATE
     curve: list[tuple[int, float, float]] = []
@@ -185,7 +188,7 @@ def train_model(
             read_held_out()
             next_reading += 1.0 / num_readings
     save()
-    trained_bits = trunk.bits_per_byte
+    trained_bits, experts = trunk.bits_per_byte, expert_details(trunk.expert_loads)
     steps = trunk.step + trunk.cooldown_steps()
     cooled_from = trunk.branch_seconds
     model = trunk.cooldown(
@@ -208,6 +211,8 @@ def train_model(
         seed=seed,
         num_threads=num_threads,
         dtype=dtype_name(trunk.dtype),
+        kernels=trunk.kernels,
+        experts=experts,
         recipe=recipe,
         train_bits_per_byte=trained_bits,
         curve=tuple(curve),

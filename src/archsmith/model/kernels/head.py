@@ -36,7 +36,7 @@ def row_nats(
 
 
 class HeadLoss(Function):
-    """(hidden N D, weight V D, bias V or None, targets N, rows of a chunk) -> mean nats, float32."""
+    """(hidden N D, weight V D, bias V or None, targets N, rows at a time) -> mean nats, float32."""
 
     @staticmethod
     def forward(

@@ -1,0 +1,184 @@
+"""A device's choice is made from timings, kept in its profile, and followed by training."""
+
+import json
+import math
+
+import pytest
+import torch
+from train_helpers import tiny
+
+from archsmith.device.environment import environment
+from archsmith.device.profile import PROFILE_VARIABLE, DeviceProfile, lone_threads
+from archsmith.device.spread import Spread
+from archsmith.device.training_choice import KernelChoice, TrainingChoice
+from archsmith.errors import ConfigError
+from archsmith.model.kernels.fast import FAST, fast_kernels
+from archsmith.model.transformer import build
+from archsmith.train import computation, tuning
+from archsmith.train.precision import choose_dtype, choose_kernels
+from archsmith.train.trunk import Trunk
+from archsmith.train.tuning import Effort, clear_winner, longest_held, smallest_won, tune
+
+CPU = torch.device("cpu")
+OTHER = KernelChoice(query_block=8, longest_blocked=512, head_rows=5, head_rows_from=3)
+
+
+@pytest.fixture
+def profile(tmp_path, monkeypatch):
+    """Writes the profile of this machine, with changes, where training looks for it."""
+    path = tmp_path / "device.json"
+    monkeypatch.setenv(PROFILE_VARIABLE, str(path))
+
+    def write(**changes):
+        fields = {
+            "device": "cpu",
+            "measured": "2026-01-31",
+            "environment": environment(),
+            "products": (),
+            "bandwidths": (),
+            "choice": TrainingChoice(dtype="bfloat16", float32=OTHER, lone_threads=1),
+        }
+        path.write_text(DeviceProfile(**{**fields, **changes}).model_dump_json())
+        return path
+
+    return write
+
+
+def around(middle, half=0.1):
+    return Spread(middle - half, middle, middle + half)
+
+
+def test_a_default_is_left_only_for_a_clear_winner():
+    assert clear_winner({64: around(1.0), 128: around(1.1)}, 128) == 128
+    assert clear_winner({64: around(1.0), 128: around(1.3)}, 128) == 64
+    assert clear_winner({64: around(1.3), 128: around(1.0)}, 128) == 128
+
+
+def test_blocks_are_used_as_far_as_they_do_not_lose():
+    lost, tied, won = (around(2.0), around(1.0)), (around(1.1), around(1.0)), (around(1), around(2))
+    assert longest_held([(128, *lost), (256, *won), (512, *tied), (1024, *lost)]) == 512
+    assert longest_held([(128, *lost), (256, *lost)]) == 0
+
+
+def test_the_head_is_cut_from_the_smallest_vocabulary_that_gains():
+    won, tied = (around(1.0), around(2.0)), (around(1.1), around(1.0))
+    assert smallest_won([(1024, *won), (2048, *won), (4096, *won)], 4096) == 1024
+    assert smallest_won([(1024, *won), (2048, *tied), (4096, *tied)], 4096) == 4096
+    assert smallest_won([(1024, *tied), (2048, *won), (4096, *won)], 4096) == 2048
+
+
+def test_every_rival_is_timed_and_something_of_each_kind_is_chosen(monkeypatch):
+    monkeypatch.setattr(tuning, "_LEAST_SECONDS", 0.0)
+    effort = Effort(
+        repeats=2, lengths=(8, 16), query_blocks=(8, 128), vocab_sizes=(24, 32),
+        head_rows=(8, 256), tokens=16, width=8,
+    )  # fmt: skip
+    said = []
+    choice, timings = tune(CPU, effort, on_progress=said.append)
+    assert choice.dtype in ("float32", "bfloat16")
+    assert choice.float32.query_block in (8, 128)
+    assert choice.candidates_per_device == 1
+    for dtype in ("float32", "bfloat16"):
+        ways = {
+            one.way for one in timings if one.what == "attention, 16 tokens" if one.dtype == dtype
+        }
+        assert ways == {"torch's own", "8 queries", "128 queries"}
+    formats = {one.way for one in timings if one.what == "update by one thread"}
+    assert formats == {"float32", "bfloat16"}
+    assert all(0 < one.ms_low <= one.ms <= one.ms_high for one in timings)
+    assert len(said) == len(set(said)) == 4
+
+
+def test_training_follows_the_profile(profile):
+    assert choose_kernels(torch.float32, CPU) == KernelChoice()
+    profile()
+    assert choose_dtype("auto", CPU) == torch.bfloat16
+    assert choose_dtype("float32", CPU) == torch.float32
+    assert choose_kernels(torch.float32, CPU) == OTHER
+    assert choose_kernels(torch.bfloat16, CPU) == KernelChoice()
+    assert lone_threads() == 1
+    profile(choice=None)
+    assert choose_kernels(torch.float32, CPU) == KernelChoice()
+
+
+def test_a_profile_of_a_gpu_says_nothing_about_the_processor(profile):
+    profile(device="Abacus GPU")
+    assert choose_kernels(torch.float32, CPU) == KernelChoice()
+
+
+def test_a_profile_without_a_choice_still_loads(profile):
+    path = profile()
+    data = json.loads(path.read_text())
+    del data["choice"], data["timings"]
+    path.write_text(json.dumps(data))
+    assert choose_kernels(torch.float32, CPU) == KernelChoice()
+
+
+def test_a_foreign_profile_is_refused_where_it_is_named(profile, tokens, recipe):
+    path = profile(environment=environment().model_copy(update={"processor": "Abacus 9000"}))
+    with pytest.raises(ConfigError, match=r"device\.json.*Abacus 9000.*archsmith device probe"):
+        Trunk.start(tiny(), recipe=recipe, seed=0, tokens=tokens)
+    path.write_text('{"device": "cpu"')
+    with pytest.raises(ConfigError, match=r"device\.json"):
+        Trunk.start(tiny(), recipe=recipe, seed=0, tokens=tokens)
+
+
+def test_a_trunk_keeps_the_choice_it_was_started_with(profile, tokens, recipe, tmp_path):
+    path = profile()
+    whole = Trunk.start(tiny(), recipe=recipe, seed=3, tokens=tokens)
+    assert whole.kernels == OTHER
+    whole.run(1500)
+    part = Trunk.start(tiny(), recipe=recipe, seed=3, tokens=tokens)
+    part.run(600)
+    part.save(tmp_path / "trunk")
+    path.unlink()
+    resumed = Trunk.load(tmp_path / "trunk", tokens=tokens)
+    assert resumed.kernels == OTHER
+    resumed.run(1500)
+    weights = zip(whole.model().parameters(), resumed.model().parameters(), strict=True)
+    assert all(torch.equal(first, second) for first, second in weights)
+
+
+def test_a_checkpoint_from_before_there_was_a_choice_is_read(tokens, recipe, tmp_path):
+    trunk = Trunk.start(tiny(), recipe=recipe, seed=0, tokens=tokens)
+    trunk.run(300)
+    trunk.save(tmp_path / "trunk")
+    manifest = tmp_path / "trunk" / "manifest.json"
+    data = json.loads(manifest.read_text())
+    del data["kernels"]
+    manifest.write_text(json.dumps(data))
+    assert Trunk.load(tmp_path / "trunk", tokens=tokens).kernels == KernelChoice()
+
+
+def test_every_choice_is_the_same_function():
+    model = build(tiny(), seed=0)
+    tokens = torch.randint(280, (3, 25), generator=torch.Generator().manual_seed(0))
+    losses = []
+    for choice in (KernelChoice(), OTHER, KernelChoice(longest_blocked=0)):
+        losses.append(model.loss(tokens[:, :-1], tokens[:, 1:], fast_kernels(choice)))
+    assert fast_kernels(KernelChoice()) is FAST
+    for loss in losses[1:]:
+        torch.testing.assert_close(loss, losses[0], rtol=1e-6, atol=1e-6)
+
+
+def test_what_is_compiled_is_the_same_function_and_kept_on_disk(monkeypatch):
+    compiled = {}
+
+    def record(function, **options):
+        compiled[function] = options
+        return function
+
+    monkeypatch.setattr(torch, "compile", record)
+    monkeypatch.setattr(torch.compiler, "disable", lambda function: function)  # imports for seconds
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    model = build(tiny(), seed=0)
+    tokens = torch.randint(280, (3, 25), generator=torch.Generator().manual_seed(0))
+    eager, fast = (
+        computation.loss_of(model, KernelChoice(compile=mode)) for mode in ("no", "default")
+    )
+    assert list(compiled.values()) == [{"mode": "default", "dynamic": False}]
+    assert computation.os.environ["TORCHINDUCTOR_CACHE_DIR"].endswith("compiled")
+    found = [loss(tokens[:, :-1], tokens[:, 1:], routing=None) for loss in (eager, fast)]
+    torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-6)
+    assert math.isfinite(float(found[0].detach()))
