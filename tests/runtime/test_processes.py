@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -20,6 +21,8 @@ from archsmith.store.store import connect
 from archsmith.trial import TrialState
 from helpers_study import Point, Toy, make_study, summary
 
+# in the environment of a search and of all it starts
+MARK = "ARCHSMITH_TEST_SEARCH"
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -41,6 +44,7 @@ def start_search(
 ) -> subprocess.Popen[bytes]:
     """A search in a process of its own, as from a command line."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    environment[MARK] = str(folder)
     arguments = [str(folder), str(n_trials), str(step_seconds), str(n_jobs), executor, *more]
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT, *arguments], env=environment, start_new_session=True
@@ -125,7 +129,7 @@ def test_a_search_killed_at_any_time_equals_an_uninterrupted_one(
     for kill_after in (1, 6, 13):
         search = start_search(tmp_path, 5, step_seconds=0.02, executor=executor)
         kill_when_logged(search, tmp_path, kill_after)
-        wait_for(lambda: not worker_pids(tmp_path))
+        wait_for(lambda: not left_running(tmp_path))
     study = make_study(tmp_path)
     study.optimize(Toy(), n_trials=5, executor="inline")
     assert summary(study) == summary(whole)
@@ -138,23 +142,29 @@ def kill_when_logged(search: subprocess.Popen[bytes], folder: Path, lines: int) 
     search.wait()
 
 
-def worker_pids(folder: Path) -> list[int]:
-    """Worker processes of the store in a folder."""
+def left_running(folder: Path) -> list[int]:
+    """Processes of the searches that were started in a folder."""
     found = []
-    for process in psutil.process_iter(["pid", "cmdline"]):
-        words = process.info["cmdline"] or []
-        if "archsmith.runtime.worker" in words and str(folder / "studies.db") in words:
-            found.append(process.info["pid"])
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(MARK) == str(folder):
+                found.append(process.pid)
     return found
+
+
+def children() -> list[psutil.Process]:
+    """Processes that this one started, and those that they did."""
+    return psutil.Process().children(recursive=True)
 
 
 def test_workers_notice_that_their_search_is_dead(tmp_path: Path) -> None:
     search = start_search(tmp_path, 50, step_seconds=0.3, n_jobs=2, executor="processes")
     wait_for(lambda: len(log_lines(tmp_path)) >= 4)
-    assert len(worker_pids(tmp_path)) == 2
+    assert len({line.split()[2] for line in log_lines(tmp_path)}) == 2
     search.kill()
     search.wait()
-    wait_for(lambda: not worker_pids(tmp_path), 10)
+    assert left_running(tmp_path)
+    wait_for(lambda: not left_running(tmp_path), 10)
     jobs = [job for trial in make_study(tmp_path).trials for job in trial.jobs]
     assert {job.state for job in jobs} <= {JobState.WAITING, JobState.DONE}
     assert {job.losses for job in jobs} == {0}
@@ -172,7 +182,7 @@ def test_ctrl_c_lets_workers_checkpoint(tmp_path: Path) -> None:
     (job,) = [job for trial in study.trials for job in trial.jobs]
     assert (job.state, job.losses) == (JobState.WAITING, 0)
     assert job.checkpoint_in
-    assert not worker_pids(tmp_path)
+    assert not children()
 
 
 @pytest.mark.slow

@@ -81,3 +81,13 @@ class Evaluator(Spec, ABC):
     @abstractmethod
     def evaluate(self, request: Request) -> Result:
         """Run the job."""
+
+    def warm_up(self, *, num_threads: int) -> None:
+        """Do what every process would do before its first job; may be called again.
+
+        The process that calls it is forked later: it must stay without threads, and opens neither
+        a database nor a GPU. What it keeps, all workers have.
+
+        Args:
+            num_threads: of the jobs to come.
+        """

@@ -11,17 +11,18 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO
 
 import psutil
 
 from archsmith.errors import EvaluationError
 from archsmith.runtime.lease import LEASE_SECONDS
+from archsmith.runtime.parts import NOTE
+from archsmith.runtime.processes import NEVER_BEGAN, UNSEEN, WorkerProcess, choose_starter
 from archsmith.store.records import JobRecord
 from archsmith.store.store import Store
 from archsmith.units import format_bytes, format_seconds
@@ -33,27 +34,19 @@ GRACE_SECONDS = 120.0
 STUCK_SECONDS = 1800.0
 _TICK_SECONDS = 0.02
 _MAX_DEAD_STARTS = 3
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "RAYON_NUM_THREADS",
-)
 
 
 @dataclass
 class _Worker:
-    process: subprocess.Popen[bytes]
+    process: WorkerProcess
     errors: IO[bytes]
     has_worked: bool = False
-    killed: bool = field(default=False)
+    killed: bool = False
 
-    @property
-    def prefix(self) -> str:
-        """How the owner's name of its leases begins."""
-        return f"{socket.gethostname()}:{self.process.pid}:"
+    def holds(self, job: JobRecord) -> bool:
+        """Whether it is the owner of a lease."""
+        pid = self.process.pid
+        return pid is not None and job.owner.startswith(f"{socket.gethostname()}:{pid}:")
 
 
 class Supervisor:
@@ -92,6 +85,14 @@ class Supervisor:
         self._dead_starts = 0
         self._watched = 0.0
         self._leased: list[JobRecord] = []
+        # ends with this process, however that ends; the workers read it
+        self._life_line = os.pipe()
+        self._starter = choose_starter(
+            store.notes(study).get(NOTE),
+            self._life_line[0],
+            threads=threads,
+            on_notice=on_notice,
+        )
         self._workers = [self._spawn() for _ in range(num_slots)]
 
     def num_busy(self) -> int:
@@ -103,8 +104,9 @@ class Supervisor:
         """Look after the workers for a moment."""
         time.sleep(_TICK_SECONDS)
         for index, worker in enumerate(self._workers):
-            if worker.process.poll() is not None:
-                self._bury(worker)
+            code = worker.process.poll()
+            if code is not None:
+                self._bury(worker, code)
                 self._workers[index] = self._spawn()
         if time.monotonic() - self._watched >= WATCH_SECONDS:
             self._watched = time.monotonic()
@@ -128,40 +130,39 @@ class Supervisor:
                 worker.process.kill()
                 worker.process.wait()
                 self._hand_back(worker)
-                self._release(worker)
+                worker.errors.close()
+            self._starter.close()
+            for end in self._life_line:
+                os.close(end)
 
     def _spawn(self) -> _Worker:
         errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with its worker
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        for name in _THREAD_VARIABLES:
-            environment[name] = str(self._threads)
-        command = [sys.executable, "-m", "archsmith.runtime.worker", self._store.url, self._study]
-        command += ["--stay", "--parent-pipe", "--threads", str(self._threads)]
-        command += ["--lease-seconds", str(self._lease_seconds)]
+        arguments = [self._store.url, self._study, "--stay", "--parent-pipe"]
+        arguments += ["--threads", str(self._threads)]
+        arguments += ["--lease-seconds", str(self._lease_seconds)]
         if self._job_id is not None:
-            command += ["--job-id", str(self._job_id)]
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            env=environment,
-            start_new_session=True,  # Ctrl-C is for us to pass on
-        )
+            arguments += ["--job-id", str(self._job_id)]
+        process = self._starter.start(arguments, threads=self._threads, errors=errors)
         return _Worker(process, errors)
 
     def _job_of(self, worker: _Worker) -> JobRecord | None:
         for job in self._leased:
-            if job.owner.startswith(worker.prefix):
+            if worker.holds(job):
                 worker.has_worked = True
                 return job
         return None
 
-    def _bury(self, worker: _Worker) -> None:
-        """Give a dead worker's job back to the queue and find out whether workers can start."""
+    def _bury(self, worker: _Worker, code: int) -> None:
+        """Give a dead worker's job back to the queue and find out whether workers can start.
+
+        Raises:
+            EvaluationError: they cannot.
+        """
+        if code == NEVER_BEGAN:
+            worker.errors.close()
+            return
         self._leased = self._store.leased(self._study)
         job = self._job_of(worker)
-        code = worker.process.returncode
         if job is not None:
             self._store.lose(job, f"its worker died: {_death(code)}")
         if worker.has_worked or worker.killed:
@@ -169,7 +170,7 @@ class Supervisor:
         elif code != 0:
             self._dead_starts += 1
         text = _tail(worker.errors)
-        self._release(worker)
+        worker.errors.close()
         if self._dead_starts >= _MAX_DEAD_STARTS:
             raise EvaluationError(
                 f"worker processes cannot start ({_death(code)})"
@@ -208,18 +209,13 @@ class Supervisor:
         if job is not None:
             self._store.preempt(job, wall_seconds=_age(self._store, job))
 
-    def _release(self, worker: _Worker) -> None:
-        if worker.process.stdin is not None:
-            worker.process.stdin.close()
-        worker.errors.close()
-
 
 def _age(store: Store, job: JobRecord) -> float:
     now = store.clock()
     return now - (job.started or now)
 
 
-def _memory_bytes(pid: int) -> int:
+def _memory_bytes(pid: int | None) -> int:
     """Resident bytes of a process and its children; 0 if it is gone."""
     try:
         process = psutil.Process(pid)
@@ -230,6 +226,8 @@ def _memory_bytes(pid: int) -> int:
 
 
 def _death(code: int) -> str:
+    if code == UNSEEN:
+        return "unseen, after the process that forked it"
     if code >= 0:
         return f"exit code {code}"
     name = signal.Signals(-code).name

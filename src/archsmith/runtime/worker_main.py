@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 
 from archsmith.errors import ArchsmithError
 from archsmith.runtime.lease import LEASE_SECONDS
@@ -41,19 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.parent_pipe:
         threading.Thread(target=_watch_parent, args=(stop,), daemon=True).start()
     try:
-        store = connect(options.store)
-        evaluator = stored_evaluator(store, options.study)
-        work(
-            store,
-            options.study,
-            evaluator,
-            owner=owner_name(),
-            threads=options.threads,
-            stop=stop.is_set,
-            stay=options.stay,
-            lease_seconds=options.lease_seconds,
-            job_id=options.job_id,
-        )
+        with closing(connect(options.store)) as store:
+            work(
+                store,
+                options.study,
+                stored_evaluator(store, options.study),
+                owner=owner_name(),
+                threads=options.threads,
+                stop=stop.is_set,
+                stay=options.stay,
+                lease_seconds=options.lease_seconds,
+                job_id=options.job_id,
+            )
     except ArchsmithError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
