@@ -1,0 +1,78 @@
+"""What the policy of a supernet says of the points of a space, read from the history.
+
+The evaluator `supernet` attaches the logits of its policy to every score, as metrics named
+`logit:DIMENSION=OPTION`: the history is all a strategy sees.
+"""
+
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import accumulate
+from typing import NamedTuple
+
+from archsmith.space.elastic import option_name
+from archsmith.space.feasible import sample_feasible
+from archsmith.space.space import ArchitectureSpace, Location
+from archsmith.strategies._drafts import Draft
+from archsmith.trial import Observation, Problem, Space
+
+_PREFIX = "logit:"
+_MOST_POINTS = 200_000  # a supernet has far fewer parts
+
+
+class Weighed(NamedTuple):
+    """Points with the sum of their options' logits, the greatest first."""
+
+    locations: tuple[Location, ...]
+    logits: tuple[float, ...]
+    shares: tuple[float, ...]  # of probability, summed up to and including each
+
+
+def read_logits(history: Sequence[Observation]) -> Mapping[str, float] | None:
+    """The latest policy in the history, `DIMENSION=OPTION` to logit; None without one."""
+    for observation in reversed(history):
+        found = {
+            name.removeprefix(_PREFIX): value
+            for name, value in observation.metrics.items()
+            if name.startswith(_PREFIX) and math.isfinite(value)
+        }
+        if found:
+            return found
+    return None
+
+
+def weigh(space: Space, logits: Mapping[str, float]) -> Weighed | None:
+    """Every point of a space of architectures; None where there are too many, or it is another."""
+    if not isinstance(space, ArchitectureSpace) or space.size() > _MOST_POINTS:
+        return None
+    return _weigh(space, tuple(sorted(logits.items())))
+
+
+@lru_cache(maxsize=4)
+def _weigh(space: ArchitectureSpace, logits: tuple[tuple[str, float], ...]) -> Weighed:
+    known = dict(logits)
+    found: list[tuple[float, Location]] = []
+    for number, branch in enumerate(space.branches):
+        # of each option of each dimension; what the policy does not know weighs nothing
+        tables = [
+            [known.get(f"{dimension.name}={option_name(choice)}", 0.0) for choice in dimension.choices]
+            for dimension in branch.dimensions
+        ]
+        for indices in branch.points():
+            total = sum(table[index] for table, index in zip(tables, indices, strict=True))
+            found.append((total, Location(number, indices)))
+    found.sort(key=lambda pair: -pair[0])  # stable: equals stay in the order of the space
+    highest = found[0][0]
+    shares = accumulate(math.exp(total - highest) for total, _ in found)
+    return Weighed(
+        tuple(location for _, location in found),
+        tuple(total for total, _ in found),
+        tuple(shares),
+    )
+
+
+def plain_drafts(problem: Problem, rng: random.Random) -> Iterator[Draft]:
+    """Feasible samples, for as long as the history holds no policy."""
+    while True:
+        yield Draft(sample_feasible(problem, rng), note="no policy in the history: sampled")
