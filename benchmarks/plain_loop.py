@@ -1,7 +1,7 @@
 """A training loop as one writes it by hand: the peer of `train_speed.py` without a library.
 
 Llama's blocks from torch's own operations, scaled_dot_product_attention, all logits at once, fused
-AdamW. `autocast` runs the products in bfloat16 and keeps float32 weights.
+AdamW, GPT-2's initial scales. `autocast` runs the products in bfloat16 and keeps float32 weights.
 """
 
 import contextlib
@@ -56,7 +56,6 @@ class Llama(nn.Module):
         super().__init__()
         layer = architecture.layers[0]
         self.table = nn.Embedding(architecture.vocab_size, architecture.hidden_size)
-        nn.init.normal_(self.table.weight, std=0.02)
         self.blocks = nn.ModuleList(
             Block(
                 architecture.hidden_size,
@@ -71,6 +70,11 @@ class Llama(nn.Module):
         angles = torch.outer(positions, 10_000.0**-exponents)
         self.register_buffer("cosines", angles.cos())
         self.register_buffer("sines", angles.sin())
+        deep = 0.02 * (2 * len(self.blocks)) ** -0.5  # what writes to the residual starts smaller
+        for name, weight in self.named_parameters():
+            if weight.dim() == 2:
+                residual = name.endswith(("out.weight", "down.weight"))
+                nn.init.normal_(weight, std=deep if residual else 0.02)
 
     def forward(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy in nats."""

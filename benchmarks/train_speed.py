@@ -23,8 +23,11 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import date
+from importlib.metadata import version
 from multiprocessing.connection import Connection
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -36,6 +39,7 @@ from plain_loop import plain_engine
 from archsmith.architecture.feed_forwards.gated_mlp import GatedMlp
 from archsmith.architecture.mixers.attention import Attention
 from archsmith.architecture.tree import Architecture, Layer
+from archsmith.device.environment import environment
 from archsmith.device.probe import probe
 from archsmith.train.learner import Learner
 from archsmith.train.precision import choose_dtype, dtype_name
@@ -86,15 +90,31 @@ def our_engine(architecture: Architecture, *, optimizer: str) -> Callable[[np.nd
     return train
 
 
+def llama(architecture: Architecture) -> torch.nn.Module:
+    """transformers' LlamaForCausalLM of an architecture, with its own initial weights."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    attention = architecture.layers[0].mixer
+    config = LlamaConfig(
+        hidden_size=architecture.hidden_size,
+        vocab_size=architecture.vocab_size,
+        num_hidden_layers=architecture.num_hidden_layers,
+        num_attention_heads=attention.num_attention_heads,
+        num_key_value_heads=attention.num_key_value_heads,
+        intermediate_size=architecture.layers[0].feed_forward.intermediate_size,
+        max_position_embeddings=architecture.max_position_embeddings,
+        rms_norm_eps=architecture.final_norm.eps,
+        tie_word_embeddings=True,
+        use_cache=False,
+    )
+    model = LlamaForCausalLM(config)
+    assert sum(p.numel() for p in model.parameters()) == architecture.num_params
+    return model
+
+
 def trainer_engine(architecture: Architecture, *, bf16: bool) -> Callable[[np.ndarray], float]:
     """Train on batches and return CPU seconds, with transformers' Trainer and stock Llama."""
-    from transformers import (
-        LlamaConfig,
-        LlamaForCausalLM,
-        Trainer,
-        TrainerCallback,
-        TrainingArguments,
-    )
+    from transformers import Trainer, TrainerCallback, TrainingArguments
 
     class Clock(TrainerCallback):
         """CPU seconds of the loop, without the Trainer's preparations."""
@@ -105,20 +125,7 @@ def trainer_engine(architecture: Architecture, *, bf16: bool) -> Callable[[np.nd
         def on_train_end(self, *args: object, **settings: object) -> None:
             self.seconds = time.process_time() - self.started
 
-    attention = architecture.layers[0].mixer
-    config = LlamaConfig(
-        hidden_size=architecture.hidden_size,
-        vocab_size=architecture.vocab_size,
-        num_hidden_layers=architecture.num_hidden_layers,
-        num_attention_heads=attention.num_attention_heads,
-        num_key_value_heads=attention.num_key_value_heads,
-        intermediate_size=architecture.layers[0].feed_forward.intermediate_size,
-        max_position_embeddings=CONTEXT_TOKENS,
-        tie_word_embeddings=True,
-        use_cache=False,
-    )
-    model = LlamaForCausalLM(config)
-    assert sum(p.numel() for p in model.parameters()) == architecture.num_params
+    model = llama(architecture)
     folder = tempfile.mkdtemp(prefix="train-speed-")
 
     def train(batches: np.ndarray) -> float:
@@ -148,15 +155,36 @@ def trainer_engine(architecture: Architecture, *, bf16: bool) -> Callable[[np.nd
 def serve(connection: Connection, architecture: Architecture, names: tuple[str, ...]) -> None:
     """A process of its own per library, so that neither profits from what the other sets."""
     torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
     engines = {name: ENGINES[name](architecture) for name in names}
     while (order := connection.recv()) is not None:
         name, steps = order
         batches = make_batches(architecture.vocab_size, steps)
-        with contextlib.redirect_stdout(io.StringIO()):  # the Trainer prints a summary of each run
+        with quiet():
             seconds = engines[name](batches)
         connection.send(seconds)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without what libraries print: the Trainer tells a summary of each run."""
+    logging.disable(logging.WARNING)
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def describe() -> dict[str, Any]:
+    """Versions, machine and what our engine computes in, for a report."""
+    here = environment()
+    return {
+        "date": date.today().isoformat(),
+        "processor": here.processor,
+        "num_cores": here.num_cores,
+        "torch": torch.__version__,
+        "transformers": version("transformers"),
+        "dtype": dtype_name(choose_dtype("auto", torch.device("cpu"))),
+        "num_threads": torch.get_num_threads(),
+    }
 
 
 def measure(
@@ -227,12 +255,7 @@ def main() -> None:
                 "tokens_per_second": speeds,
             }
         )
-    report = {
-        "torch": torch.__version__,
-        "dtype": dtype_name(choose_dtype("auto", torch.device("cpu"))),
-        "num_threads": torch.get_num_threads(),
-        "results": results,
-    }
+    report = describe() | {"results": results}
     if options.json:
         print(json.dumps(report, indent=1))
         return

@@ -43,14 +43,48 @@ def test_orthogonalize_keeps_directions_and_levels_their_sizes():
         torch.testing.assert_close(inner, diagonal, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("num_iterations", [1, 2, 3, 5])
-def test_iterating_on_the_gram_matrix_is_the_same(num_iterations):
+def iterated(matrices, num_iterations):
+    """Newton-Schulz as the post writes it, in float64."""
+    a, b, c = muon._COEFFICIENTS
+    x = matrices.double()
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(num_iterations):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.float()
+
+
+@pytest.mark.parametrize("num_iterations", [1, 2, 4])
+@pytest.mark.parametrize("shape", [(3, 10, 27), (3, 27, 10), (2, 13, 15), (2, 15, 13), (1, 9, 9)])
+def test_all_ways_to_iterate_are_the_same(shape, num_iterations):
     torch.manual_seed(1)
-    x = torch.randn(3, 10, 27)
-    x = x / x.norm(dim=(1, 2), keepdim=True)
-    torch.testing.assert_close(
-        muon._by_gram(x, num_iterations), muon._directly(x, num_iterations), rtol=0, atol=2e-6
-    )
+    matrices = 1e-4 * torch.randn(shape)
+    found = orthogonalize(matrices, dtype=torch.float32, num_iterations=num_iterations)
+    torch.testing.assert_close(found, iterated(matrices, num_iterations), rtol=0, atol=3e-6)
+
+
+@pytest.mark.parametrize("shape", [(2, 11, 31), (2, 11, 12)])
+def test_blocks_above_the_diagonal_are_enough(monkeypatch, shape):
+    monkeypatch.setattr(muon, "_BLOCK", 4)
+    torch.manual_seed(1)
+    matrices = torch.randn(shape)
+    found = orthogonalize(matrices, dtype=torch.float32)
+    torch.testing.assert_close(found, iterated(matrices, 4), rtol=0, atol=3e-6)
+
+
+def test_nothing_learnt_moves_nothing():
+    for shape in ((2, 5, 12), (2, 5, 5)):
+        assert not orthogonalize(torch.zeros(shape), dtype=torch.float32).any()
+
+
+def test_both_formats_move_alike():
+    moved = []
+    for dtype in (torch.float32, torch.bfloat16):
+        one = target(3, 12, 20, rate=0.5, decay=0.01)
+        one.gradient.copy_(torch.linspace(-1, 1, 720).view(3, 12, 20).sin())
+        Muon([one], momentum=0.95, dtype=dtype).step(number=0, factor=0.5)
+        moved.append(one.master)
+    torch.testing.assert_close(moved[0], moved[1], rtol=0.05, atol=0.02)
 
 
 def test_muon_moves_against_the_gradient_whatever_its_scale():

@@ -17,12 +17,16 @@ _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 # The post takes 5. With batches of 1024 tokens the iterations cost a good part of an update, and 3,
 # 4 and 5 ended within seed noise of each other after equal updates (0.5M parameters, code).
 _NUM_ITERATIONS = 4
-# Columns over rows beyond which iterating on the Gram matrix is less arithmetic (8 R^3 a time, and
-# 4 R^2 C once, against 4 R^2 C + 2 R^3 a time).
+# Long side over short side beyond which iterating on the Gram matrix is less arithmetic (8 R^3 a
+# time, and 4 R^2 C once, against 4 R^2 C + 2 R^3 a time).
 _GRAM_FROM_RATIO = 1.5
+# Rows of a symmetric product that are computed together, up from the diagonal; smaller blocks save
+# more arithmetic and lose more speed.
+_BLOCK = 128
 # Entries of the matrices iterated together: many experts need no more memory beside their weights
 # than few.
 _BATCH_ELEMENTS = 2**22
+_LEAST_NORM = 1e-7
 
 
 class _Piece(NamedTuple):
@@ -53,16 +57,32 @@ class Muon(Optimizer):
     def step(self, *, number: int, factor: float) -> None:
         """Update `number` (from 0), at `factor` times the full rates."""
         for batch in self._batches:
-            ahead = []
-            for piece in batch:
+            num_matrices = sum(len(piece.master) for piece in batch)
+            ahead = batch[0].master.new_empty(num_matrices, *batch[0].master.shape[1:])
+            for piece, nesterov in zip(batch, _split(ahead, batch), strict=True):
                 piece.momentum.lerp_(piece.gradient, 1 - self._momentum)
-                ahead.append(torch.lerp(piece.gradient, piece.momentum, self._momentum))
-            update = orthogonalize(torch.cat(ahead), dtype=self._dtype).float()
-            for piece, direction in zip(
-                batch, update.split([len(p.master) for p in batch]), strict=True
-            ):
-                piece.master.mul_(1 - piece.target.decay * factor)
-                piece.master.add_(direction, alpha=-piece.target.learning_rate * factor)
+                torch.lerp(piece.gradient, piece.momentum, self._momentum, out=nesterov)
+            if self._dtype == torch.float32:
+                self._move_by_product(batch, ahead, factor)
+            else:
+                self._move_by(batch, orthogonalize(ahead, dtype=self._dtype).float(), factor)
+
+    def _move_by(self, batch: list[_Piece], update: Tensor, factor: float) -> None:
+        for piece, direction in zip(batch, _split(update, batch), strict=True):
+            piece.master.mul_(1 - piece.target.decay * factor)
+            piece.master.add_(direction, alpha=-piece.target.learning_rate * factor)
+
+    def _move_by_product(self, batch: list[_Piece], ahead: Tensor, factor: float) -> None:
+        """The last product goes into the masters, without an update between."""
+        left, right = _factors(ahead, _NUM_ITERATIONS)
+        factors = zip(batch, _split(left, batch), _split(right, batch), strict=True)
+        for piece, one, other in factors:
+            piece.master.baddbmm_(
+                one,
+                other,
+                beta=1 - piece.target.decay * factor,
+                alpha=-piece.target.learning_rate * factor,
+            )
 
     def state(self) -> dict[str, Tensor]:
         """The momentum of every matrix."""
@@ -89,42 +109,103 @@ def _in_batches(wholes: Sequence[_Piece]) -> list[list[_Piece]]:
     return [batch for found in batches.values() for batch in found]
 
 
+def _split(matrices: Tensor, batch: list[_Piece]) -> tuple[Tensor, ...]:
+    return matrices.split([len(piece.master) for piece in batch])
+
+
 def orthogonalize(
     matrices: Float[Tensor, "M R C"], *, dtype: torch.dtype, num_iterations: int = _NUM_ITERATIONS
 ) -> Float[Tensor, "M R C"]:
     """Each matrix with its singular values moved into about 0.7 to 1.2, computed in `dtype`."""
+    if dtype == torch.float32:
+        return torch.bmm(*_factors(matrices.clone(), num_iterations))
     tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + _LEAST_NORM)
     x = (x.mT if tall else x).to(dtype).contiguous()
-    rows, columns = x.shape[1:]
-    # bfloat16 rounds a Gram matrix too coarsely to go on from it
-    if dtype == torch.float32 and columns > _GRAM_FROM_RATIO * rows:
-        x = _by_gram(x, num_iterations)
-    else:
-        x = _directly(x, num_iterations)
-    return x.mT if tall else x
-
-
-def _directly(x: Float[Tensor, "M R C"], num_iterations: int) -> Float[Tensor, "M R C"]:
-    """x <- (a I + b G + c G^2) x with G = x x^T, repeated."""
     a, b, c = _COEFFICIENTS
-    for _ in range(num_iterations):
+    for _ in range(num_iterations):  # as the post has it: coarse formats round other forms more
         gram = torch.bmm(x, x.mT)
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         x = torch.baddbmm(x, polynomial, x, beta=a)
-    return x
+    return x.mT if tall else x
 
 
-def _by_gram(x: Float[Tensor, "M R C"], num_iterations: int) -> Float[Tensor, "M R C"]:
-    """The same on the Gram matrix alone: G and all polynomials P of it commute, so that the next G
-    is P G P, and x meets the product of all P once."""
-    a, b, c = _COEFFICIENTS
-    gram = torch.bmm(x, x.mT)
-    identity = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+def _factors(
+    x: Float[Tensor, "M R C"], num_iterations: int
+) -> tuple[Float[Tensor, "M R S"], Float[Tensor, "M S C"]]:
+    """Two matrices whose product is the orthogonal one, float32; overwrites x.
+
+    A tall matrix is seen as its transpose, which costs a product nothing.
+    """
+    tall = x.shape[1] > x.shape[2]
+    wide = x.mT if tall else x
+    iterate = _by_gram if wide.shape[2] > _GRAM_FROM_RATIO * wide.shape[1] else _directly
+    polynomial, wide = iterate(wide, num_iterations)
+    return (wide.mT, polynomial.mT) if tall else (polynomial, wide)
+
+
+# An iteration is x <- P x with P = a I + b G + c G^2 of the Gram matrix G = x x^T. Completed to a
+# square, with H = sqrt(c) G it is P = (H + h I)^2 + (a - h^2) I, h = b / (2 sqrt(c)): one product
+# and two diagonals.
+_SCALE = _COEFFICIENTS[2] ** 0.5
+_HALF = _COEFFICIENTS[1] / (2 * _SCALE)
+_REST = _COEFFICIENTS[0] - _HALF**2
+
+
+def _directly(
+    x: Float[Tensor, "M R C"], num_iterations: int
+) -> tuple[Float[Tensor, "M R R"], Float[Tensor, "M R C"]]:
+    """The last polynomial and what it is to be multiplied with; overwrites x."""
+    norm = x.norm(dim=(1, 2), keepdim=True).add_(_LEAST_NORM)
+    x.mul_(_SCALE**0.5 / norm)  # so that x x^T is H
+    for number in range(num_iterations):
+        shifted = _symmetric_product(x, x.mT)
+        _add_to_diagonal(shifted, _HALF)
+        polynomial = _symmetric_product(shifted, shifted)
+        _add_to_diagonal(polynomial, _REST)
+        if number + 1 < num_iterations:
+            x = torch.bmm(polynomial, x)
+    return polynomial.mul_(_SCALE**-0.5), x
+
+
+def _by_gram(
+    x: Float[Tensor, "M R C"], num_iterations: int
+) -> tuple[Float[Tensor, "M R R"], Float[Tensor, "M R C"]]:
+    """The same on the Gram matrix alone: H and all polynomials P of it commute, so that the next H
+    is P H P, and x meets the product of all P once."""
+    gram = _symmetric_product(x, x.mT)
+    diagonal = gram.diagonal(dim1=1, dim2=2)
+    norm = diagonal.sum(1).sqrt_().add_(_LEAST_NORM)[:, None, None]
+    gram.mul_(_SCALE / norm.square())
     product = None
     for number in range(num_iterations):
-        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c).add_(identity, alpha=a)
-        product = polynomial if product is None else torch.bmm(polynomial, product)
+        _add_to_diagonal(gram, _HALF)
+        polynomial = _symmetric_product(gram, gram)
+        _add_to_diagonal(polynomial, _REST)
+        product = polynomial if product is None else _symmetric_product(polynomial, product)
         if number + 1 < num_iterations:
-            gram = torch.bmm(polynomial, torch.bmm(gram, polynomial))
-    return x if product is None else torch.bmm(product, x)
+            _add_to_diagonal(gram, -_HALF)
+            gram = _symmetric_product(polynomial, _symmetric_product(gram, polynomial))
+    assert product is not None
+    return product / norm, x
+
+
+def _add_to_diagonal(matrices: Float[Tensor, "M R R"], number: float) -> None:
+    matrices.diagonal(dim1=1, dim2=2).add_(number)
+
+
+def _symmetric_product(
+    left: Float[Tensor, "M R C"], right: Float[Tensor, "M C R"]
+) -> Float[Tensor, "M R R"]:
+    """left right, known to be symmetric: of large ones only the blocks above the
+    diagonal are computed."""
+    rows = left.shape[1]
+    if rows < 2 * _BLOCK:
+        return torch.bmm(left, right)
+    out = left.new_empty(len(left), rows, rows)
+    for start in range(0, rows, _BLOCK):
+        stop = min(start + _BLOCK, rows)
+        above = out[:, start:stop, start:]
+        torch.bmm(left[:, start:stop], right[:, :, start:], out=above)
+        out[:, stop:, start:stop] = above[:, :, stop - start :].mT
+    return out
