@@ -115,6 +115,9 @@ def arm(
             "train_bits_per_byte": score - 0.08,
             "copied_share": 0.012,
             "quantization_kl": 0.0007,
+            "tokens_per_second": PLAN_BYTES / 3.6 / train_seconds,
+            "decode_ms_min": ms_per_token * 0.96,
+            "decode_ms_max": ms_per_token * 1.05,
             **details,
         }
     return ArmRow(

@@ -13,6 +13,7 @@ STATUS_KEYS = {
 REPORT_KEYS = STATUS_KEYS | {
     "verdict", "arms", "all_trials", "corpus", "environment", "calibration", "suggestion",
     "settings", "recommended", "anytime", "contributions", "test_openings",
+    "horizon",
 }  # fmt: skip
 
 
@@ -36,6 +37,7 @@ def test_the_keys_are_stable() -> None:
     assert set(status["best"][0]) == {
         "number", "state", "strategy", "reason", "broken_limits", "parents", "summary",
         "architecture", "metrics", "rung", "rung_metrics", "train_seconds",
+        "tokens_per_second", "expert_imbalance",
     }  # fmt: skip
     assert set(status["running"][0]) == {
         "trial", "summary", "rung", "fraction_done", "train_bytes", "bits_per_byte", "seconds",

@@ -98,12 +98,17 @@ def test_finished_rungs_bring_metrics_and_spending(store: Store) -> None:
     job = store.claim("notes", owner="worker", lease_seconds=60)
     assert job is not None
     assert job.number == 2
-    store.finish(job, metrics={"bits_per_byte": 2.5}, wall_seconds=12.0, cpu_seconds=11.0)
+    details = {"tokens_per_second": 1234.5, "expert_imbalance": 1.2}
+    store.finish(
+        job, metrics={"bits_per_byte": 2.5}, wall_seconds=12.0, cpu_seconds=11.0, details=details
+    )
     store.spend("notes", "final training", seconds=30.0, flops=1e12)
     store.put_note("notes", "plan", {"search_seconds": 20.0, "training_seconds": 40.0})
     report = load_study(store, "notes")
     assert report.trials[2].metrics["bits_per_byte"] == 2.5
     assert report.trials[2].rung_metrics[0]["bits_per_byte"] == 2.5
+    assert (report.trials[2].tokens_per_second, report.trials[2].expert_imbalance) == (1234.5, 1.2)
+    assert (report.trials[0].tokens_per_second, report.trials[0].expert_imbalance) == (None, None)
     rows = {row.phase: row for row in report.ledger}
     assert (rows["search"].seconds, rows["search"].jobs) == (12.0, 1)
     assert rows["search"].planned_seconds == 20.0

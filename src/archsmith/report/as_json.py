@@ -26,14 +26,18 @@
                         "groups": [{"group", "varied", "share", "share_low", "share_high", "alone",
                         "gain", "gain_low", "gain_high"}]},
       "test_openings": [{"time", "what"}],
+      "horizon": {"sentence", "train_bytes": [least, most] or null, "train_seconds": likewise,
+                  "equal_bytes": {"train_bytes", "arms": [{"name", "bits_per_byte",
+                  "train_seconds"}]} or null},
       "arms": [{"name", "kind", "seed", "trial", "summary", "architecture", "metrics",
                 "interval": [low, high] or null, "misses": [limit], "details"}],
       "all_trials": [trial],
       "corpus", "environment", "calibration", "suggestion", "settings": as the study noted them
 
 A trial is {"number", "state", "strategy", "reason", "broken_limits", "parents", "summary",
-"architecture", "metrics", "rung", "rung_metrics", "train_seconds"}; a comparison has the fields of
-`verdict.Comparison`. Metrics are in the unit of their name.
+"architecture", "metrics", "rung", "rung_metrics", "train_seconds", "tokens_per_second",
+"expert_imbalance"}; a comparison has the fields of `verdict.Comparison`. Metrics are in the unit of
+their name.
 """
 
 from collections.abc import Mapping
@@ -42,6 +46,7 @@ from typing import Any
 
 from archsmith.report.certificate_facts import certificate_json
 from archsmith.report.figures import show_limit
+from archsmith.report.horizon import horizon_json
 from archsmith.report.study_report import ArmRow, StudyReport, TrialRow
 from archsmith.report.tables import (
     failures,
@@ -103,6 +108,7 @@ def report_json(report: StudyReport) -> dict[str, Any]:
         },
         "recommended": verdict.recommended,
         **certificate_json(report),
+        "horizon": _plain(horizon_json(report)),
         "arms": [_arm(report, arm) for arm in report.arms],
         "all_trials": [_trial(trial) for trial in report.trials],
         "corpus": _plain(report.corpus),
@@ -147,6 +153,8 @@ def _trial(trial: TrialRow) -> dict[str, Any]:
         "rung": trial.rung,
         "rung_metrics": {str(rung): dict(m) for rung, m in trial.rung_metrics.items()},
         "train_seconds": trial.train_seconds,
+        "tokens_per_second": trial.tokens_per_second,
+        "expert_imbalance": trial.expert_imbalance,
     }
 
 

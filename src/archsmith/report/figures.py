@@ -45,6 +45,16 @@ def show(metric: str, value: float | None) -> str:
     return format_count(value)
 
 
+def show_rate(tokens_per_second: float | None) -> str:
+    """Tokens per second of training."""
+    return NONE if tokens_per_second is None else f"{tokens_per_second:,.0f}"
+
+
+def show_imbalance(value: float | None) -> str:
+    """The busiest expert's load over the mean."""
+    return NONE if value is None else f"{value:.2f}"
+
+
 def show_limit(metric: str, comparison: str, value: float) -> str:
     """A limit as people write it."""
     return f"{metric} {comparison} {show(metric, value)}"

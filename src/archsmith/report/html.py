@@ -18,8 +18,15 @@ from archsmith.report.figures import (
     show,
     show_difference,
     show_flops,
+    show_imbalance,
     show_limit,
     show_span,
+)
+from archsmith.report.horizon import (
+    equal_bytes,
+    horizon_sentence,
+    latency_ties,
+    throughput_cell,
 )
 from archsmith.report.study_report import ArmRow, Spending, StudyReport, TrialRow
 from archsmith.report.tables import (
@@ -65,6 +72,7 @@ def render_html(report: StudyReport) -> str:
     template = environment.from_string((folder / "page.html").read_text(encoding="utf-8"))
     verdict = judge(report)
     lines = arm_lines(report, verdict)
+    ties = latency_ties([line.arm for line in lines])
     splits, corpus = _corpus(report.corpus)
     return template.render(
         css=(folder / "page.css").read_text(encoding="utf-8"),
@@ -75,7 +83,11 @@ def render_html(report: StudyReport) -> str:
         facts=_facts(report, lines),
         lines=lines,
         split=_split_words(report),
-        comparison=[_comparison(line) for line in lines],
+        comparison=[_comparison(line, ties) for line in lines],
+        horizon=horizon_sentence(report),
+        equal_bytes=_equal_bytes(report),
+        any_tied=bool(ties),
+        any_experts=any(trial.expert_imbalance is not None for trial in report.trials),
         fitness=[row for line in lines if (row := _fitness(line.arm)) is not None],
         drawings=_drawings(report),
         samples=_samples(report),
@@ -141,7 +153,20 @@ def _split_words(report: StudyReport) -> str:
     return f": the {names.pop()} split" if len(names) == 1 else ""
 
 
-def _comparison(line: ArmLine) -> dict[str, Any]:
+def _equal_bytes(report: StudyReport) -> dict[str, Any] | None:
+    found = equal_bytes(report)
+    if found is None:
+        return None
+    return {
+        "at": format_bytes(found.train_bytes),
+        "rows": [
+            (name, show("bits_per_byte", bits), format_seconds(seconds))
+            for name, bits, seconds in found.rows
+        ],
+    }
+
+
+def _comparison(line: ArmLine, ties: Mapping[str, str]) -> dict[str, Any]:
     metrics, found = line.arm.metrics, line.comparison
     p_value = NONE if found is None else _p_value(found.adjusted_p_value)
     return {
@@ -157,7 +182,9 @@ def _comparison(line: ArmLine) -> dict[str, Any]:
         "outcome": "none" if found is None else str(found.outcome),
         "verdict": line.verdict_text,
         "file": show("file_bytes", metrics.get("file_bytes")),
-        "speed": show("decode_ms_per_token", metrics.get("decode_ms_per_token")),
+        "speed": ties.get(line.arm.name, "")
+        + show("decode_ms_per_token", metrics.get("decode_ms_per_token")),
+        "throughput": throughput_cell(line.arm),
         "memory": show("peak_memory_bytes", metrics.get("peak_memory_bytes")),
         "params": show("num_params", metrics.get("num_params")),
         "train_seconds": show("train_seconds", line.arm.number("train_seconds")),
@@ -226,6 +253,8 @@ def _trial(trial: TrialRow) -> dict[str, Any]:
             ("" if value is None else show(metric, value), "" if value is None else f"{value:.8g}")
             for value, metric in figures
         ],
+        "throughput": throughput_cell(trial),
+        "experts": show_imbalance(trial.expert_imbalance),
         "strategy": trial.strategy,
         "parents": ", ".join(map(str, trial.parents)),
         "summary": trial.summary,

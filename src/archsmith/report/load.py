@@ -42,8 +42,8 @@ def load_study(store: Store, name: str) -> StudyReport:
     running, now = store.running(name), store.clock()
     settings = study.spec
     rungs, objectives = _rungs(trials, settings), _objectives(settings)
-    audited, wrong = _audit(trials, objectives, rungs, settings)
     limits = tuple(_limit(limit) for limit in settings.get("limits", ()))
+    audited, wrong = _audit(trials, objectives, rungs, settings, limits)
     summaries = {trial.number: _summary(trial.architecture) for trial in trials}
     arms = (*map(_arm, notes.get("arms", ())), *_floors(notes.get("floors", {})))
     entries = store.ledger(name)
@@ -143,6 +143,7 @@ def _audit(
     objectives: Sequence[str],
     rungs: Sequence[RungRow],
     settings: Notes,
+    limits: Sequence[LimitRow],
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Audited trials, and those that were falsely eliminated."""
     if not rungs or all(trial.audited_from is None for trial in trials):
@@ -156,6 +157,16 @@ def _audit(
                 rung: tuple(metrics[name] for name in objectives)
                 for rung in range(trial.rung + 1)
                 if all(name in (metrics := trial.metrics_at(rung)) for name in objectives)
+            },
+            feasible=all(
+                limit.holds(trial.metrics[limit.metric])
+                for limit in limits
+                if limit.metric in trial.metrics
+            ),
+            seconds={
+                rung: metrics["train_seconds"]
+                for rung in range(trial.rung + 1)
+                if "train_seconds" in (metrics := trial.metrics_at(rung))
             },
             audited_from=trial.audited_from,
         )
@@ -202,7 +213,16 @@ def _trial(trial: TrialRecord, summary: str, limits: Sequence[LimitRow]) -> Tria
             if metric == "bits_per_byte"
         ),
         train_seconds=trial.train_seconds,
+        tokens_per_second=_told(trial, "tokens_per_second"),
+        expert_imbalance=_told(trial, "expert_imbalance"),
     )
+
+
+def _told(trial: TrialRecord, name: str) -> float | None:
+    """A number among the details of the highest rung that tells it."""
+    jobs = sorted(trial.jobs, key=lambda job: job.rung, reverse=True)
+    values = (job.details.get(name) for job in jobs if job.kind is JobKind.RUNG)
+    return next((float(value) for value in values if isinstance(value, int | float)), None)
 
 
 def _running(

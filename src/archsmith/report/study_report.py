@@ -82,6 +82,9 @@ class TrialRow:
         rung_metrics: metrics by rung.
         curve: readings along the way, by bytes.
         train_seconds: seconds spent on it, all rungs together.
+        tokens_per_second: of its last training; None where it was not noted.
+        expert_imbalance: the busiest expert's load over the mean, in its worst layer, at the end of
+            its last training: 1 is even. None without experts.
     """
 
     number: int
@@ -97,6 +100,8 @@ class TrialRow:
     rung_metrics: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     curve: tuple[CurvePoint, ...] = ()
     train_seconds: float = 0.0
+    tokens_per_second: float | None = None
+    expert_imbalance: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,16 @@ from archsmith.report.figures import (
     show,
     show_difference,
     show_flops,
+    show_imbalance,
     show_limit,
+    show_rate,
+)
+from archsmith.report.horizon import (
+    equal_bytes,
+    horizon_sentence,
+    latency_ties,
+    throughput_cell,
+    tokens_per_second,
 )
 from archsmith.report.study_report import RunningJob, Spending, StudyReport, TrialRow
 from archsmith.report.tables import (
@@ -60,6 +69,8 @@ def status_view(report: StudyReport) -> "Group":
             ("bits/byte", "right"), ("left", "right"), ("architecture", "left"),
         )  # fmt: skip
         parts.append(_table("running now", titles, rows))
+    if told := horizon_sentence(report):
+        parts.append(Text(told))
     parts += _best(report, count=5)
     parts += _reasons(report)
     return Group(*parts)
@@ -77,13 +88,19 @@ def report_view(report: StudyReport) -> "Group":
     if verdict.caveat:
         parts.append(Text(verdict.caveat))
     lines = arm_lines(report, verdict)
+    if told := horizon_sentence(report):
+        parts.append(Text(told))
     if lines:
+        ties = latency_ties([line.arm for line in lines])
         titles = (
             ("arm", "left"), ("bits/byte", "right"), ("winner\nminus it", "right"),
             ("file", "right"), ("ms/token", "right"), ("params", "right"),
             ("trained", "right"), ("verdict", "left"),
         )  # fmt: skip
-        parts.append(_table("final comparison", titles, [_arm(line) for line in lines]))
+        parts.append(_table("final comparison", titles, [_arm(line, ties) for line in lines]))
+        if ties:
+            parts.append(Text("~: milliseconds that repeats cannot tell apart; they share a rank"))
+        parts += _equal_bytes(report)
         for line in lines:
             if line.misses:
                 text = f"{line.arm.name} misses {', '.join(line.misses)}"
@@ -157,12 +174,18 @@ def _best(report: StudyReport, *, count: int) -> list["Table | Text"]:
         for objective in report.objectives
         if objective not in ("file_bytes", "num_params")
     ]
+    experts = any(trial.expert_imbalance is not None for trial in best)
     titles = (
         ("trial", "right"), ("rung", "right"),
         *((_short(objective), "right") for objective in objectives),
-        ("file", "right"), ("architecture", "left"),
+        ("file", "right"), ("tokens/s", "right"), *((("imbalance", "right"),) if experts else ()),
+        ("architecture", "left"),
     )  # fmt: skip
-    return [_table("best so far", titles, [_trial(trial, objectives) for trial in best])]
+    rows = [_trial(trial, objectives, experts=experts) for trial in best]
+    parts: list[Table | Text] = [_table("best so far", titles, rows)]
+    if experts:
+        parts.append(Text("imbalance: the busiest expert's load over the mean; 1 is even"))
+    return parts
 
 
 def _short(objective: str) -> str:
@@ -170,12 +193,14 @@ def _short(objective: str) -> str:
     return names.get(objective, objective.replace("_", " "))
 
 
-def _trial(trial: TrialRow, objectives: Sequence[str]) -> tuple[str, ...]:
+def _trial(trial: TrialRow, objectives: Sequence[str], *, experts: bool) -> tuple[str, ...]:
     return (
         str(trial.number),
         str(trial.rung),
         *(show(objective, trial.metrics.get(objective)) for objective in objectives),
         show("file_bytes", trial.metrics.get("file_bytes")),
+        throughput_cell(trial),
+        *((show_imbalance(trial.expert_imbalance),) if experts else ()),
         trial.summary,
     )
 
@@ -198,7 +223,21 @@ def _reasons(report: StudyReport) -> list["Table | Text"]:
     return parts
 
 
-def _arm(line: ArmLine) -> tuple[str, ...]:
+def _equal_bytes(report: StudyReport) -> list["Table | Text"]:
+    """The arms where all had read as much, if their texts differ."""
+    found = equal_bytes(report)
+    if found is None:
+        return []
+    title = f"at equal bytes: {format_bytes(found.train_bytes)} of text, before cooldown"
+    titles = (("arm", "left"), ("bits/byte", "right"), ("after", "right"))
+    rows = [
+        (name, show("bits_per_byte", bits), format_seconds(seconds))
+        for name, bits, seconds in found.rows
+    ]
+    return [_table(title, titles, rows)]
+
+
+def _arm(line: ArmLine, ties: Mapping[str, str]) -> tuple[str, ...]:
     metrics, found = line.arm.metrics, line.comparison
     interval = "" if line.interval is None else "\n[{:.4f},\n{:.4f}]".format(*line.interval)
     difference = NONE
@@ -208,13 +247,16 @@ def _arm(line: ArmLine) -> tuple[str, ...]:
     seconds, text = line.arm.number("train_seconds"), line.arm.number("train_bytes")
     trained = [format_seconds(seconds)] if seconds is not None else []
     trained += [format_bytes(text)] if text is not None else []
+    rate = tokens_per_second(line.arm)
+    trained += [f"{show_rate(rate)} tok/s"] if rate is not None else []
     seeds = f" ({line.num_seeds} seeds)" if line.num_seeds > 1 else ""
     return (
         line.arm.name + seeds + (" (primary)" if line.is_primary else ""),
         show("bits_per_byte", line.bits_per_byte) + interval,
         difference,
         show("file_bytes", metrics.get("file_bytes")),
-        show("decode_ms_per_token", metrics.get("decode_ms_per_token")).removesuffix(" ms"),
+        ties.get(line.arm.name, "")
+        + show("decode_ms_per_token", metrics.get("decode_ms_per_token")).removesuffix(" ms"),
         show("num_params", metrics.get("num_params")),
         "\n".join(trained) or NONE,
         line.verdict_text,
