@@ -156,3 +156,90 @@ def test_rank_is_a_permutation_and_front_first(points: list[tuple[int, int]]) ->
     assert sorted(order) == list(range(len(points)))
     best = points[order[0]]
     assert not any(p[0] <= best[0] and p[1] <= best[1] and p != best for p in points)
+
+
+def test_what_breaks_a_limit_takes_nobodys_place() -> None:
+    entries = at(1, [5.0, 3.0, 4.0, 1.0, 2.0, 6.0])
+    for number in (3, 4):
+        entries[number] = Entry(
+            number=number, scores={1: (1.0,)}, started_rung=1, alive=False, feasible=False
+        )
+    assert promoted(entries) == [(1, 2), (2, 2)]
+
+
+def test_what_breaks_a_limit_beats_nobody_at_the_first_rung() -> None:
+    entries = at(0, [2.0, 2.1, 1.0, 1.0, 1.0, 2.05])
+    for number in (2, 3, 4):
+        entries[number] = Entry(
+            number=number, scores={0: (1.0,)}, started_rung=0, alive=False, feasible=False
+        )
+    decision = decide(entries, rungs=RUNGS, halving=QUIET, seed=0)
+    assert {p.number for p in decision.promotions} == {0, 1, 5}
+
+
+def trunks(readings: dict[int, list[tuple[float, float]]]) -> list[Entry]:
+    """Trials with (seconds, bits per byte) at each rung from the first on."""
+    return [
+        Entry(
+            number=number,
+            scores={rung: (score,) for rung, (_, score) in enumerate(points)},
+            seconds={rung: seconds for rung, (seconds, _) in enumerate(points)},
+            started_rung=len(points) - 1,
+        )
+        for number, points in readings.items()
+    ]
+
+
+def test_a_horizon_halves_by_predicted_loss() -> None:
+    """Trial 2 is behind at equal text, but took a tenth of the time and still falls."""
+    entries = trunks(
+        {
+            0: [(10.0, 2.60), (33.0, 2.20)],
+            1: [(10.0, 2.70), (33.0, 2.30)],
+            2: [(1.0, 2.65), (3.3, 2.25)],
+        }
+    )
+    assert promoted(entries) == [(0, 2)]
+    ahead = Halving(audit_share=0.0, horizon_seconds=600.0)
+    assert promoted(entries, halving=ahead) == [(2, 2)]
+    short = Halving(audit_share=0.0, horizon_seconds=1.0)  # already passed: the score itself
+    assert promoted(entries, halving=short) == [(0, 2)]
+
+
+def test_nothing_is_foreseen_from_the_first_rung_or_without_seconds() -> None:
+    ahead = Halving(audit_share=0.0, horizon_seconds=600.0)
+    first = trunks({n: [(1.0 + n, score)] for n, score in enumerate([1.0, 1.01, 1.3, 1.02])})
+    options = {"rungs": RUNGS, "seed": 0}
+    assert decide(first, halving=ahead, **options) == decide(first, halving=QUIET, **options)  # type: ignore[arg-type]
+    untimed = at(1, [5.0, 3.0, 4.0])
+    assert promoted(untimed, halving=ahead) == promoted(untimed)
+
+
+def test_readings_after_the_rung_are_not_used() -> None:
+    ahead = Halving(audit_share=0.0, horizon_seconds=600.0)
+    curves = {
+        0: [(1.0, 2.6), (3.0, 2.2)],
+        1: [(1.0, 2.7), (3.0, 2.25)],
+        2: [(1.0, 2.8), (3.0, 2.4)],
+    }
+    later = {**curves, 2: [*curves[2], (9.0, 0.5)]}
+    assert [n for n, rung in promoted(trunks(curves), halving=ahead)] == [
+        n for n, rung in promoted(trunks(later), halving=ahead)
+    ]
+
+
+def test_the_audit_goes_by_the_same_prediction() -> None:
+    rungs = plan_rungs((0.1, 0.3, 1.0), 10_000, 1)
+    curves = {
+        0: [(10.0, 2.6), (33.0, 2.2)], 1: [(1.0, 2.65), (3.3, 2.25)], 2: [(10.0, 2.9), (33.0, 2.8)],
+    }  # fmt: skip
+    entries = [
+        Entry(
+            number=e.number, scores=e.scores, seconds=e.seconds, started_rung=1,
+            audited_from=0 if e.number == 1 else None,
+        )
+        for e in trunks(curves)
+    ]  # fmt: skip
+    plain = audit(entries, rungs=rungs, halving=Halving())
+    ahead = audit(entries, rungs=rungs, halving=Halving(horizon_seconds=600.0))
+    assert (plain.false_eliminations, ahead.false_eliminations) == ((), (1,))

@@ -41,7 +41,8 @@ from archsmith.store.records import JobKind, JobRecord, JobState, NewJob, StudyR
 from archsmith.store.store import Store, connect
 from archsmith.strategies.base import Strategy
 from archsmith.trial import Limit, Observation, Problem, Rung, Space, TrialState
-from archsmith.units import parse_bytes, parse_seconds
+from archsmith.units import format_bytes, parse_bytes, parse_seconds
+from archsmith.worker_memory import share_of_memory, worker_memory
 
 StaticMetrics = Callable[[Any], Mapping[str, float]]
 
@@ -75,7 +76,7 @@ def create_study(
         static_metrics: metrics known without running anything, in microseconds.
         limits: hard constraints, as `Limit` or text such as "file_bytes <= 16MiB".
         rungs: the ladder, see `halving.plan_rungs`; none for evaluators of one fidelity.
-        halving: how rungs eliminate.
+        halving: how rungs eliminate; the strategy's own discipline, else the ladder, if not told.
         seed: of proposals, weights and data order.
         start: points to try first, before the strategy is asked.
         measure: gives metrics by running a candidate untrained; its results are stored, and
@@ -100,7 +101,7 @@ def create_study(
     )
     if not problem.objectives:
         raise ConfigError("objectives: a study needs at least one, such as 'bits_per_byte'")
-    halving = halving or Halving()
+    halving = halving or chosen.halving() or Halving()
     spec = {
         "objectives": list(problem.objectives),
         "limits": [limit.model_dump(mode="json") for limit in problem.limits],
@@ -246,7 +247,9 @@ class Study:
             n_jobs: worker processes.
             executor: `processes`, or `inline` for one job at a time in this process.
             on_event: told what happens.
-            memory_bytes: what one worker may use; None for its share of what is free.
+            memory_bytes: what one worker may use; None for its share of what is free. Candidates
+                whose `train_memory_bytes` are more are rejected before training; what was decided
+                first holds for the study until another value is given.
             checkpoint_bytes: what checkpoints may hold; None for half of the free disk.
             stuck_seconds: a job without progress for so long is recorded as failed.
             threads: of one job; None for the cores divided among the jobs.
@@ -274,10 +277,20 @@ class Study:
         if checkpoint_bytes is not None:
             budget = parse_bytes(checkpoint_bytes)
         interrupts = Interrupts()
+        allowed = memory_bytes or share_of_memory(n_jobs)
+        fits = worker_memory(store, name, allowed, asked=memory_bytes is not None)
+        if fits.value > allowed:
+            on_event(
+                Notice(
+                    text=f"a worker may use {format_bytes(allowed)} now, and candidates are "
+                    f"admitted up to the {format_bytes(fits.value)} the study began with; those "
+                    "between are stopped when they use more. Fewer jobs leave each of them more"
+                )
+            )
         search = Search(
             store,
             name,
-            self.problem,
+            self.problem.within(fits),
             strategy,
             halving=self.halving,
             owner=owner_name(),
@@ -313,7 +326,7 @@ class Study:
                     num_slots=n_jobs,
                     threads=threads,
                     on_notice=lambda text: on_event(Notice(text=text)),
-                    memory_bytes=memory_bytes,
+                    memory_bytes=allowed,
                     stuck_seconds=stuck_seconds,
                 )
             try:
@@ -485,6 +498,9 @@ def _default_strategy(name: str) -> Strategy:
 
 def _check_same(name: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Raises ConfigError where other settings would make a study's trials incomparable."""
+    # settings that did not exist yet stand at their defaults
+    halving = Halving.model_validate(stored["halving"]).model_dump(mode="json")
+    stored = {**stored, "halving": halving}
     for key in ("objectives", "limits", "rungs", "strategy", "halving", "seed", "measured"):
         if stored[key] != given[key]:
             raise ConfigError(

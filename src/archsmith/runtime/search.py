@@ -196,7 +196,10 @@ class Search:
     def _first_job(self, number: int) -> NewJob:
         if self._measure is not None:
             return NewJob(number=number, kind=JobKind.MEASURE, seed=self.problem.seed)
-        return self._rung_job(number, 0)
+        return self._rung_job(number, self._first_rung(number))
+
+    def _first_rung(self, number: int) -> int:
+        return self.halving.rung_of_first_job(number, len(self.problem.rungs))
 
     def _rung_job(
         self, number: int, rung: int, *, checkpoint: str = "", audit: bool = False
@@ -256,7 +259,8 @@ class Search:
             if reason:
                 self.store.reject(self.study, number, reason)
             else:
-                self.store.enqueue(self.study, self._rung_job(number, trial.rung + 1))
+                rung = max(trial.rung + 1, self._first_rung(number))
+                self.store.enqueue(self.study, self._rung_job(number, rung))
             return True
         return False
 
@@ -290,9 +294,11 @@ class Search:
 
 def ladder_entry(trial: TrialRecord, problem: Problem) -> Entry:
     """A trial as halving sees it."""
-    scores = {}
+    scores, seconds = {}, {}
     for rung in range(trial.rung + 1):
         metrics = trial.metrics_at(rung)
+        if "train_seconds" in metrics:
+            seconds[rung] = metrics["train_seconds"]
         if all(name in metrics for name in problem.objectives):
             scores[rung] = tuple(metrics[name] for name in problem.objectives)
     feasible = not broken_limits(problem.limits, trial.metrics)
@@ -302,6 +308,8 @@ def ladder_entry(trial: TrialRecord, problem: Problem) -> Entry:
         scores=scores,
         started_rung=trial.started_rung,
         alive=alive and feasible,
+        feasible=feasible,
+        seconds=seconds,
         audited_from=trial.audited_from,
     )
 

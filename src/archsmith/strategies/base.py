@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from archsmith.config import Spec
+from archsmith.halving import Halving
 from archsmith.trial import Observation, Problem, Proposal
 
 
@@ -26,3 +27,8 @@ class Strategy(Spec, ABC):
         `history` is ordered by trial number and includes pending, failed and rejected trials.
         Raises InfeasibleError when no feasible point is found.
         """
+
+    def halving(self) -> Halving | None:
+        """How its trials climb the rungs, where that is a part of the strategy; None for the
+        study's own ladder."""
+        return None

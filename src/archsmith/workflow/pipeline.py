@@ -205,7 +205,7 @@ class Pipeline:
             static_metrics=self.workspace.static_metrics,
             limits=self.config.limits,
             rungs=rungs,
-            halving=Halving(eta=self.config.plan.reduction_factor),
+            halving=self._halving(),
             seed=self.config.seed,
             start=start,
             measure=measure_latency if needs_latency else None,
@@ -614,6 +614,18 @@ class Pipeline:
         if self._exists():
             return tuple(Rung.model_validate(r) for r in self.store.study(self.name).spec["rungs"])
         return plan_ladder(self.config, suggestion, self.workspace.bytes_per_token)
+
+    def _halving(self) -> Halving:
+        """The strategy's own discipline, else the ladder: with the loss as the one thing learned it
+        halves by what is predicted for the final training. A continued study keeps its own."""
+        if self._exists():
+            return Halving.model_validate(self.store.study(self.name).spec["halving"])
+        alone = search_objectives(self.config.objectives) == ("bits_per_byte",)
+        seconds = self.budget.training_seconds if self.budget is not None and alone else None
+        own: Halving | None = self.config.strategy.halving()
+        return own or Halving(
+            eta=self.config.plan.reduction_factor, horizon_seconds=seconds or None
+        )
 
     @property
     def _horizon(self) -> Horizon:

@@ -17,9 +17,9 @@ from archsmith.architecture.tree import Architecture
 from archsmith.config import Spec
 from archsmith.data.protocol import ScoringProtocol
 from archsmith.data.token_file import TokenFile
+from archsmith.horizon import Reading, predict, shared_slope
 from archsmith.store.records import JobKind, JobState, TrialRecord
 from archsmith.trial import TrialState
-from archsmith.workflow.horizon import Reading, predict, shared_slope
 
 
 class Finalist(Spec):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archsmith.workflow.horizon import Reading, predict, shared_slope, slope
+from archsmith.horizon import Reading, predict, shared_slope, slope
 
 TRUNKS = st.lists(
     st.tuples(st.floats(0.1, 1e4), st.floats(0.05, 9.0)),
