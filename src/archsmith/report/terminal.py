@@ -248,7 +248,7 @@ def _arm(line: ArmLine, ties: Mapping[str, str]) -> tuple[str, ...]:
     trained = [format_seconds(seconds)] if seconds is not None else []
     trained += [format_bytes(text)] if text is not None else []
     rate = tokens_per_second(line.arm)
-    trained += [f"{show_rate(rate)} tok/s"] if rate is not None else []
+    trained += [f"{show_rate(rate)} t/s"] if rate is not None else []
     seeds = f" ({line.num_seeds} seeds)" if line.num_seeds > 1 else ""
     return (
         line.arm.name + seeds + (" (primary)" if line.is_primary else ""),
