@@ -47,7 +47,7 @@ def trained(block, dtype=torch.float32):
     mixer, feed_forward = BLOCKS[block]
     layer = {"mixer": mixer, "feed_forward": feed_forward}
     learner = Learner(
-        tiny(layers=[layer, layer]),
+        tiny(layers=[layer]),
         recipe=Recipe(),
         seed=0,
         device=torch.device("cpu"),
@@ -68,13 +68,15 @@ def state_of(learner):
     return {name: tensor.clone() for name, tensor in live.items()}
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize(
+    ("block", "value"),
+    [*((block, math.nan) for block in BLOCKS), ("attention", math.inf), ("mlp", math.inf)],
+)
 def test_a_weight_that_is_not_finite_is_caught_in_the_loss(block, value):
     learner = trained(block)
     good = state_of(learner)
     for name, master in learner.masters().items():
-        if "layers.0." in name or "correction_bias" in name:
+        if "correction_bias" in name:
             continue
         master[...] = value  # an expert whole, since not every token goes through it
         learner.publish()
@@ -86,13 +88,14 @@ def test_a_weight_that_is_not_finite_is_caught_in_the_loss(block, value):
     assert math.isfinite(learner.update(BATCH, number=STEP, factor=1.0))
 
 
-@pytest.mark.parametrize(("value", "said"), [(math.nan, "nan"), (math.inf, "inf")])
-@pytest.mark.parametrize("block", BLOCKS)
-def test_a_gradient_that_is_not_finite_is_caught_where_the_loss_is_finite(block, value, said):
+@pytest.mark.parametrize(
+    ("block", "value"), zip(BLOCKS, [math.nan, math.inf, -math.inf] * 2, strict=True)
+)
+def test_a_gradient_that_is_not_finite_is_caught_where_the_loss_is_finite(block, value):
     learner = trained(block)
     good = state_of(learner)
-    for name, parameter in learner._model.named_parameters():
-        if "layers.0." in name or not parameter.requires_grad:
+    for parameter in learner._model.parameters():
+        if not parameter.requires_grad:
             continue
 
         def spoil(gradient):
@@ -101,7 +104,9 @@ def test_a_gradient_that_is_not_finite_is_caught_where_the_loss_is_finite(block,
             return gradient
 
         hook = parameter.register_hook(spoil)
-        with pytest.raises(DivergedError, match=rf"the gradient became {said} at step {STEP}, "):
+        with pytest.raises(
+            DivergedError, match=rf"the gradient became {abs(value)} at step {STEP}, "
+        ):
             learner.update(BATCH, number=STEP, factor=1.0)
         hook.remove()
         assert_same_bits(good, state_of(learner))

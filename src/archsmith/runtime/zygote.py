@@ -119,9 +119,9 @@ class _ZygoteProcess:
             try:
                 text = self._socket.recv(MESSAGE_BYTES)
             except ConnectionError:
-                text = b""
+                continue  # told once, before what it said last, where requests were left unread
             if not text:
-                self.close()
+                self._end()
                 return
             message = json.loads(text)
             self.ready = self.ready or "ready" in message
@@ -142,16 +142,16 @@ class _ZygoteProcess:
             self._process.kill()
 
     def close(self) -> None:
-        """End it, and tell the workers that were not forked yet."""
-        if not self.is_open:
-            return
+        """End it."""
+        if self.is_open:
+            if not self.ready:
+                self.kill()  # it would notice only when it is warm
+            self._end()
+
+    def _end(self) -> None:
+        """See it end, and tell the workers that were not forked yet."""
         self.is_open = False
         self._socket.close()
-        if not self.ready and not self.unfit:
-            # it would notice only when it is warm
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(_TICK_SECONDS)
-            self._process.kill()
         try:
             code = self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
