@@ -1,0 +1,185 @@
+"""Zero-cost proxies against closed forms and definitions written down again."""
+
+import math
+import random
+
+import pytest
+import torch
+
+from archsmith import registry
+from archsmith.architecture.tree import Architecture
+from archsmith.data.corpus import Corpus, CorpusConfig
+from archsmith.data.tokenizer import Tokenizer
+from archsmith.evaluators.base import Request
+from archsmith.evaluators.zero_cost import (
+    PROXIES,
+    ZeroCost,
+    head_confidence,
+    jacobian_covariance,
+    proxies,
+    synaptic_saliency,
+    synflow,
+)
+from archsmith.model.transformer import build
+
+WORDS = ("the", "cat", "sat", "on", "a", "mat", "and", "ate", "one", "fish", "while", "dogs", "ran")
+ATTENTION = {"type": "attention", "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8}
+GATED = {"type": "gated_mlp", "intermediate_size": 24}
+EXPERTS = {
+    "type": "mixture_of_experts", "num_experts": 4, "num_experts_per_tok": 2,
+    "moe_intermediate_size": 12,
+}  # fmt: skip
+LAYERS = {
+    "gated": {"mixer": ATTENTION, "feed_forward": GATED},
+    "experts": {"mixer": ATTENTION, "feed_forward": EXPERTS},
+    "phi": {
+        "mixer": {**ATTENTION, "qkv_bias": True},
+        "feed_forward": {"type": "mlp", "intermediate_size": 24, "activation": "relu2"},
+        "norm": {"type": "layer"},
+        "residual": "parallel",
+    },
+    "window": {
+        "mixer": {**ATTENTION, "sliding_window": 5, "qk_norm": True}, "feed_forward": GATED,
+    },
+    "blocks": {
+        "mixer": {
+            **ATTENTION, "type": "block_sparse_attention", "block_size": 4,
+            "num_local_blocks": 1, "vertical_stride": 2,
+        },
+        "feed_forward": GATED,
+    },
+}  # fmt: skip
+
+
+def tiny(kind: str = "gated", *, depth: int = 2, **changes: object) -> Architecture:
+    tree = {"hidden_size": 16, "vocab_size": 31, "max_position_embeddings": 24}
+    return Architecture.model_validate({**tree, "layers": [LAYERS[kind]] * depth, **changes})
+
+
+def batch(vocab_size: int = 31, *, rows: int = 6, tokens: int = 17) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, vocab_size, (rows, tokens + 1), generator=generator)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_every_kind_of_network_has_every_proxy(kind: str) -> None:
+    found = proxies(tiny(kind), batch())
+    assert tuple(found) == PROXIES
+    assert all(math.isfinite(value) for value in found.values())
+    assert 1 / 17 < found["proxy_head_confidence"] < 1
+    assert found == proxies(tiny(kind), batch())
+    assert found != proxies(tiny(kind), batch(), seed=1)
+
+
+def test_counts_are_the_architectures() -> None:
+    dense, sparse = tiny(), tiny("experts")
+    found = proxies(sparse, batch())
+    assert found["proxy_num_params"] == sparse.num_params
+    assert found["proxy_num_non_embedding_params"] == sparse.num_non_embedding_params
+    # two of four experts are used by a token
+    used = sparse.num_active_params - sparse.num_embedding_params - 16
+    assert found["proxy_decoder_params"] == used
+    assert proxies(dense, batch())["proxy_decoder_params"] == dense.num_non_embedding_params - 16
+
+
+def test_saliency_is_weight_times_gradient_of_the_loss() -> None:
+    model, text = build(tiny(), seed=3), batch()
+    tokens, targets = text[:, :-1], text[:, 1:]
+    found = synaptic_saliency(model, tokens, targets)
+    model.zero_grad()
+    logits = model(tokens)
+    torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten()).backward()
+    expected = sum((one * one.grad).abs().sum().item() for one in model.parameters())
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_confidence_without_keys_is_that_of_even_attention() -> None:
+    """Where all scores are equal, position t looks at t + 1 positions alike, or at its window."""
+    text = batch()
+    for kind, seen in (("gated", range(2, 18)), ("window", [2, 3, 4, *[5] * 13])):
+        model = build(tiny(kind))
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if "k_proj" in name or "k_norm" in name:
+                    parameter.zero_()
+        found = head_confidence(model, text[:, :-1], text[:, 1:])
+        assert found == pytest.approx(sum(1 / count for count in seen) / 16, rel=1e-5)
+
+
+def test_synflow_by_hand_of_a_network_without_depth_effects() -> None:
+    """The flow through one layer, written down as matrices of absolute weights."""
+    architecture = tiny(depth=1, tie_word_embeddings=False)
+    weights = {
+        name: parameter.detach().double().abs()
+        for name, parameter in build(architecture, seed=5).named_parameters()
+    }
+    layer = "model.layers.0."
+    x = torch.ones(16, dtype=torch.float64)
+    v = weights[layer + "self_attn.v_proj.weight"] @ x
+    mixed = weights[layer + "self_attn.o_proj.weight"] @ v.repeat(2)
+    x1 = x + mixed
+    gate = weights[layer + "mlp.gate_proj.weight"] @ x1
+    up = weights[layer + "mlp.up_proj.weight"] @ x1
+    down = weights[layer + "mlp.down_proj.weight"]
+    written = down @ (gate * up).sqrt()
+    head = weights["lm_head.weight"].sum(0)
+    ahead = head + head @ down @ torch.diag((gate * up).sqrt()) @ (
+        0.5 * weights[layer + "mlp.gate_proj.weight"] / gate[:, None]
+        + 0.5 * weights[layer + "mlp.up_proj.weight"] / up[:, None]
+    )
+    # a tensor's share is what flows through it: o and v carry the same, gate and up half each
+    flow = head @ (x1 + written) + 2 * (ahead @ mixed) + 2 * (head @ written)
+    found = synflow(architecture, num_tokens=7, seed=5)
+    assert found == pytest.approx(math.log(7 * flow.item()), abs=1e-9)
+
+
+def test_synflow_stays_finite_in_deep_networks() -> None:
+    for kind in ("gated", "phi", "experts"):
+        assert math.isfinite(synflow(tiny(kind, depth=60), num_tokens=8, seed=0))
+
+
+def test_jacobians_that_go_together_score_less() -> None:
+    model, text = build(tiny()), batch()[:, :-1]
+    apart = jacobian_covariance(model, text)
+    together = jacobian_covariance(model, text[:1].repeat(6, 1))
+    assert together < apart
+    # six equal rows: eigenvalues 6 and five zeros, as Mellor et al. score them
+    k = 1e-5
+    expected = -(math.log(6 + k) + 1 / (6 + k)) - 5 * (math.log(k) + 1 / k)
+    assert together == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_network_is_left_as_it_was() -> None:
+    model, text = build(tiny()), batch()
+    before = model(text)
+    jacobian_covariance(model, text)
+    head_confidence(model, text[:, :-1], text[:, 1:])
+    assert torch.equal(model(text), before)
+
+
+def test_the_evaluator_reads_the_studys_text(tmp_path) -> None:
+    (tmp_path / "text").mkdir()
+    rng = random.Random(0)
+    for number in range(40):
+        lines = [" ".join(rng.choices(WORDS, k=12)) for _ in range(12)]
+        (tmp_path / "text" / f"{number}.txt").write_text("\n".join(lines), encoding="utf-8")
+    config = CorpusConfig(
+        files=(str(tmp_path / "text"),), validation_fraction=0.1, test_fraction=0.1,
+        minimum_split_bytes=256, near_duplicates=False,
+    )  # fmt: skip
+    corpus = Corpus.prepare(config, tmp_path / "corpus")
+    Tokenizer.train(corpus, vocab_size=280).save(tmp_path / "tokenizer.json")
+    evaluator = registry.find("evaluators", "zero_cost")(
+        corpus=tmp_path / "corpus", tokenizer=tmp_path / "tokenizer.json",
+        token_files=tmp_path / "tokens", num_sequences=3, context_bytes=48,
+    )  # fmt: skip
+    assert isinstance(evaluator, ZeroCost)
+    request = Request(
+        architecture=tiny(vocab_size=270), rung=None, seed=1, checkpoint_dir=tmp_path / "job"
+    )
+    result = evaluator.evaluate(request)
+    assert set(result.metrics) == set(evaluator.metrics())
+    rows, tokens = result.details["batch"]
+    assert rows == 3
+    assert 2 < tokens <= 25
+    assert evaluator.evaluate(request) == result
