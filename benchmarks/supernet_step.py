@@ -136,7 +136,7 @@ def measure(hidden_size: int, *, rounds: int, wanted: str, recipe: Recipe) -> di
 
 def own_gradient(learner: Learner, tokens: torch.Tensor) -> None:
     """Loss and gradient of a network with weights of its own, brought to the float32 buffer."""
-    learner._model.loss(tokens[:, :-1], tokens[:, 1:]).backward()
+    learner._loss(tokens[:, :-1], tokens[:, 1:]).backward()
     learner._weights.take_gradients()
 
 

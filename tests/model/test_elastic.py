@@ -150,7 +150,7 @@ def test_what_is_no_part_is_told_why(changes, reason):
 def test_layers_must_be_alike_and_dense():
     dense = small()
     other = dense.layers[0].model_copy(update={"residual": "parallel"})
-    mixed = Architecture(**{**dict(dense), "layers": (dense.layers[0], other)})
+    mixed = Architecture.model_validate({**dense.model_dump(), "layers": (dense.layers[0], other)})
     assert why_not_inside(mixed, dense) == "its layers are not alike"
     experts = {
         "type": "mixture_of_experts",
@@ -159,7 +159,7 @@ def test_layers_must_be_alike_and_dense():
         "moe_intermediate_size": 8,
     }
     layer = Layer.model_validate({**dense.layers[0].model_dump(), "feed_forward": experts})
-    sparse = Architecture(**{**dict(dense), "layers": (layer,)})
+    sparse = Architecture.model_validate({**dense.model_dump(), "layers": (layer,)})
     assert "mixture_of_experts" in why_not_inside(sparse, dense)
 
 

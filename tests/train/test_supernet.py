@@ -336,14 +336,14 @@ def test_darts_refuses_what_masks_cannot_mix(make_method):
 
 @pytest.mark.parametrize("method", list(METHODS))
 def test_an_interrupted_training_ends_in_the_same_bits(make_supernet, tmp_path, method):
-    plan = {"train_bytes": 1500, "shared_steps": 3, "policy_steps": 2}
+    plan = {"train_bytes": 900, "shared_steps": 2, "policy_steps": 2}
     whole = make_supernet(method, **plan)
-    assert whole.num_steps >= 9
+    assert whole.num_steps >= 5
     assert whole.run()
     begun = make_supernet(method, **plan)
-    calls = iter(range(5))
+    calls = iter(range(3))
     assert not begun.run(should_stop=lambda: next(calls, None) is None)
-    assert begun.step == 5
+    assert begun.step == 3
     begun.save(tmp_path)
     resumed = make_supernet(method, **plan)
     resumed.resume(tmp_path)
@@ -356,13 +356,13 @@ def test_an_interrupted_training_ends_in_the_same_bits(make_supernet, tmp_path, 
 
 
 def test_training_lowers_the_loss_of_every_part(make_supernet):
-    supernet = make_supernet("sandwich", train_bytes=5000)
+    supernet = make_supernet("sandwich", train_bytes=3000)
     elastic, readings = supernet.elastic, []
     before = [supernet.shared.nats(elastic.member(n), batch()) for n in range(8)]
     assert supernet.run(on_progress=readings.append)
     text = supernet._order.batch(0)
     after = [supernet.shared.nats(elastic.member(n), text) for n in range(8)]
-    assert all(late < early - 0.7 for late, early in zip(after, before, strict=True))
+    assert all(late < early - 0.4 for late, early in zip(after, before, strict=True))
     assert readings[-1].step == supernet.num_steps
     assert readings[-1].bits_per_byte < readings[0].bits_per_byte
     assert supernet._factor() < 0.3  # the rate has come down

@@ -56,7 +56,10 @@ def _weigh(space: ArchitectureSpace, logits: tuple[tuple[str, float], ...]) -> W
     for number, branch in enumerate(space.branches):
         # of each option of each dimension; what the policy does not know weighs nothing
         tables = [
-            [known.get(f"{dimension.name}={option_name(choice)}", 0.0) for choice in dimension.choices]
+            [
+                known.get(f"{dimension.name}={option_name(choice)}", 0.0)
+                for choice in dimension.choices
+            ]
             for dimension in branch.dimensions
         ]
         for indices in branch.points():

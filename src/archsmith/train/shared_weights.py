@@ -16,10 +16,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from archsmith.architecture.tree import Architecture
+from archsmith.device.training_choice import KernelChoice
 from archsmith.errors import DivergedError
 from archsmith.model.elastic import copy_of, leading, view_of
 from archsmith.model.kernels.base import Kernels
-from archsmith.model.kernels.fast import FAST
+from archsmith.model.kernels.fast import fast_kernels
 from archsmith.model.kernels.sliced import for_slices
 from archsmith.model.transformer import Transformer, build
 from archsmith.train.allocator import keep_freed_memory
@@ -28,6 +29,7 @@ from archsmith.train.optimizers.adamw import AdamW
 from archsmith.train.optimizers.base import Optimizer, Target
 from archsmith.train.optimizers.muon import Muon
 from archsmith.train.parametrization import tensor_rule
+from archsmith.train.precision import choose_kernels
 from archsmith.train.recipe import Recipe
 from archsmith.train.weights import FlatWeights
 
@@ -36,6 +38,9 @@ _KEPT_PARTS = 256  # modules of parts; their weights are views, so that they hol
 
 class SharedWeights:
     """Masters and optimizer state of a largest network, whose parts learn in them.
+
+    Computed with the kernels given, else with those the device was measured to want; parts are
+    never compiled, as each would be for itself.
 
     Attributes:
         model: the largest network; it computes in `dtype`.
@@ -49,11 +54,13 @@ class SharedWeights:
         seed: int,
         device: torch.device,
         dtype: torch.dtype,
-        kernels: Kernels = FAST,
+        kernels: KernelChoice | None = None,
     ) -> None:
         self.largest, self.recipe = largest, recipe
         self.device, self.dtype = device, dtype
-        self._kernels, self._sliced_kernels = kernels, for_slices(kernels)
+        self.kernels = kernels or choose_kernels(dtype, device)
+        self._kernels = fast_kernels(self.kernels)
+        self._sliced_kernels = for_slices(self._kernels)
         if device.type == "cpu":
             keep_freed_memory()
         with memory_errors(f"making the supernet {largest.summary()}"):

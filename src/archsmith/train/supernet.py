@@ -24,6 +24,7 @@ from archsmith.config import Spec, content_hash
 from archsmith.data.loader import BatchOrder
 from archsmith.data.storage import file_hash, make_folder, remove_leftovers, write_text
 from archsmith.data.token_file import TokenFile
+from archsmith.device.training_choice import KernelChoice, NumberFormat
 from archsmith.errors import CheckpointError
 from archsmith.model.elastic import copy_of, require_inside
 from archsmith.model.transformer import Transformer, build, load_numpy
@@ -74,7 +75,8 @@ class SupernetManifest(Spec):
     tokenizer_hash: str
     corpus_hash: str
     num_tokens: PositiveInt
-    dtype: Literal["float32", "bfloat16"]
+    dtype: NumberFormat
+    kernels: KernelChoice
     device: str
     num_threads: PositiveInt
     torch_version: str
@@ -203,7 +205,6 @@ class Supernet:
             smoothed_nats=self._smoothed,
             logits=self.method.logits(),
             num_members=len(self.elastic.members),
-            dtype=dtype_name(self.dtype),
             device=str(self.device),
             num_threads=torch.get_num_threads(),
             torch_version=torch.__version__,
@@ -243,6 +244,8 @@ class Supernet:
             "recipe": self.recipe,
             "seed": self.seed,
             "context_tokens": self.context_tokens,
+            "dtype": dtype_name(self.dtype),
+            "kernels": self.shared.kernels,
             "tokenizer_hash": self._tokens.tokenizer_hash,
             "corpus_hash": self._tokens.corpus_hash,
             "num_tokens": self._tokens.num_tokens,
