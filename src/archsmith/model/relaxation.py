@@ -54,7 +54,8 @@ def relaxed(model: Transformer, masks: Masks) -> Iterator[None]:
 
 
 def _mask_layer(layer: DecoderLayer, masks: Masks, number: int) -> Iterator[Any]:
-    attention, block = layer.self_attn, layer.mlp
+    attention: Any = layer.self_attn
+    block: Any = layer.mlp
     if masks.heads is not None:
         head_dim = layer.spec.mixer.head_dim
         yield _scale_input(attention.o_proj, masks.heads.repeat_interleave(head_dim))

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -234,7 +234,7 @@ class Supernet:
         self.step, self.train_seconds = manifest.step, manifest.train_seconds
         self.flops, self._smoothed = manifest.flops, manifest.smoothed_nats
 
-    def _identity(self) -> dict[str, object]:
+    def _identity(self) -> dict[str, Any]:
         elastic = self.elastic
         members = {"dimensions": elastic.dimensions, "sizes": elastic.sizes}
         return {
