@@ -35,7 +35,12 @@ from archsmith.space.presets import SpaceConfig
 from archsmith.train.recipe import Recipe
 from archsmith.trial import METRICS
 from archsmith.workflow.preset_table import HEADINGS, cells, gib, holders, preset_rows
-from archsmith.workflow.search_config import PlanConfig, SearchConfig, TokenizerConfig
+from archsmith.workflow.search_config import (
+    DeviceConfig,
+    PlanConfig,
+    SearchConfig,
+    TokenizerConfig,
+)
 
 FOLDER = Path(__file__).parent / "reference"
 MARK = "<!-- Written by docs/generate.py; change the code, then run it again. -->\n"
@@ -46,6 +51,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "tokenizer": TokenizerConfig,
     "space": SpaceConfig,
     "plan": PlanConfig,
+    "device": DeviceConfig,
     "training": Recipe,
     "protocol": ScoringProtocol,
 }
@@ -73,6 +79,10 @@ TEXTS: dict[type[BaseModel], dict[str, str]] = {
         "pre_tokenizer": "how text is cut into words; all three are known to llama.cpp",
         "file": "an existing byte-level BPE `tokenizer.json`; its vocabulary is the only one",
         "sample_bytes": "text that the vocabulary is trained on, a fixed sample of a larger corpus",
+    },
+    DeviceConfig: {
+        "target": "profile that `archsmith device probe --output FILE` wrote on that machine, "
+        "relative to the folder of the search file; this machine needs its own profile as well",
     },
     PlanConfig: {
         "train_bytes": "text the winner is trained on; without it, what the time allows. Needed "

@@ -30,15 +30,18 @@ readings = st.lists(st.floats(0.1, 10.0), min_size=1, max_size=5)
 
 @settings(max_examples=60, deadline=None)
 @given(readings=st.lists(readings, min_size=1, max_size=6))
-def test_ranks_never_contradict_the_medians(readings: list[list[float]]) -> None:
+def test_a_rank_holds_what_overlaps_its_best_and_follows_the_medians(
+    readings: list[list[float]],
+) -> None:
     figures = [quartiles(one) for one in readings]
     found = ranks(figures)
     assert min(rank or math.inf for rank in found) == 1
-    for first, rank in zip(figures, found, strict=True):
-        for second, other in zip(figures, found, strict=True):
+    for figure, rank in zip(figures, found, strict=True):
+        own = [one for one, other in zip(figures, found, strict=True) if other == rank]
+        best = min(own, key=lambda one: one.middle)
+        assert figure.overlaps(best)
+        for other, above in zip(figures, found, strict=True):
+            assert above is not None
             assert rank is not None
-            assert other is not None
-            if rank < other:
-                assert first.middle <= second.middle
-            if first.high < second.low:
-                assert rank < other
+            if rank < above:
+                assert figure.middle <= other.middle

@@ -159,3 +159,20 @@ def test_imbalance_of_experts_stands_beside_their_trials() -> None:
     assert max(map(len, printed(report_view(mixed)).splitlines())) <= 80
     trial = next(one for one in report_json(mixed)["all_trials"] if one["rung"] >= 0)
     assert (trial["expert_imbalance"], trial["tokens_per_second"]) == (1.37, 777.0)
+
+
+def test_predicted_milliseconds_are_labelled_in_every_view(report: StudyReport) -> None:
+    assert "predicted" not in printed(report_view(report)) + render_html(report)
+    settings = {"settings": {"device": {"target": "phone.json"}}}
+    searching = replace(report, settings=settings, arms=())
+    told = replace(
+        report,
+        arms=tuple(
+            replace(one, details={"decode_ms_predicted_for": "Abacus 9000"}) for one in report.arms
+        ),
+    )
+    for study, name in ((searching, "the device of phone.json"), (told, "Abacus 9000")):
+        for text in (printed(report_view(study)), printed(status_view(study)), render_html(study)):
+            assert f"predicted for {name}, not measured" in " ".join(text.split())
+        assert report_json(study)["latency"] == {"predicted_for": name}
+    assert "ms per token, predicted" in render_html(told)

@@ -7,8 +7,13 @@ import pytest
 import torch
 from train_helpers import tiny
 
-from archsmith.device.environment import environment
-from archsmith.device.profile import PROFILE_VARIABLE, DeviceProfile, lone_threads
+from archsmith.device.environment import environment, num_usable_cores
+from archsmith.device.profile import (
+    PROFILE_VARIABLE,
+    DeviceProfile,
+    candidates_side_by_side,
+    lone_threads,
+)
 from archsmith.device.spread import Spread
 from archsmith.device.training_choice import KernelChoice, TrainingChoice
 from archsmith.errors import ConfigError
@@ -102,8 +107,12 @@ def test_training_follows_the_profile(profile):
 
 
 def test_a_profile_of_a_gpu_says_nothing_about_the_processor(profile):
-    profile(device="Abacus GPU")
+    choice = TrainingChoice(dtype="bfloat16", float32=OTHER, candidates_per_device=7)
+    assert candidates_side_by_side() == lone_threads() == num_usable_cores()
+    profile(device="Abacus GPU", choice=choice)
     assert choose_kernels(torch.float32, CPU) == KernelChoice()
+    assert candidates_side_by_side() == 7
+    assert lone_threads() == num_usable_cores()
 
 
 def test_a_profile_without_a_choice_still_loads(profile):

@@ -31,7 +31,7 @@ def command(
 ) -> None:
     """Write a commented search file for the text in CORPUS (files, folders or globs)."""
     from archsmith.data.sources import find_files
-    from archsmith.device.environment import num_usable_cores
+    from archsmith.device.profile import candidates_side_by_side
     from archsmith.errors import ConfigError
     from archsmith.trial import Limit
     from archsmith.units import parse_seconds
@@ -48,7 +48,7 @@ def command(
         study_name=study_name_of(Path(corpus[0])),
         files=corpus,
         corpus_bytes=num_bytes,
-        num_cores=num_usable_cores(),
+        num_cores=candidates_side_by_side(),
         limits=limits,
         timeout=timeout,
     )

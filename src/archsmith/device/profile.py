@@ -149,3 +149,14 @@ def lone_threads() -> int:
     if profile is None or profile.choice is None or profile.device != "cpu":
         return num_usable_cores()
     return profile.choice.lone_threads
+
+
+def candidates_side_by_side() -> int:
+    """Trainings at a time: one for each core, or as many as keep the measured GPU busy.
+
+    Raises ConfigError as `training_profile`.
+    """
+    profile = training_profile()
+    if profile is None or profile.choice is None or profile.device == "cpu":
+        return num_usable_cores()
+    return profile.choice.candidates_per_device

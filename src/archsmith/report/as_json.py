@@ -29,6 +29,7 @@
       "horizon": {"sentence", "train_bytes": [least, most] or null, "train_seconds": likewise,
                   "equal_bytes": {"train_bytes", "arms": [{"name", "bits_per_byte",
                   "train_seconds"}]} or null},
+      "latency": {"predicted_for": machine or null},     # null: milliseconds are measured
       "arms": [{"name", "kind", "seed", "trial", "summary", "architecture", "metrics",
                 "interval": [low, high] or null, "misses": [limit], "details"}],
       "all_trials": [trial],
@@ -46,7 +47,7 @@ from typing import Any
 
 from archsmith.report.certificate_facts import certificate_json
 from archsmith.report.figures import show_limit
-from archsmith.report.horizon import horizon_json
+from archsmith.report.horizon import horizon_json, predicted_for
 from archsmith.report.study_report import ArmRow, StudyReport, TrialRow
 from archsmith.report.tables import (
     failures,
@@ -109,6 +110,7 @@ def report_json(report: StudyReport) -> dict[str, Any]:
         "recommended": verdict.recommended,
         **certificate_json(report),
         "horizon": _plain(horizon_json(report)),
+        "latency": {"predicted_for": predicted_for(report)},
         "arms": [_arm(report, arm) for arm in report.arms],
         "all_trials": [_trial(trial) for trial in report.trials],
         "corpus": _plain(report.corpus),

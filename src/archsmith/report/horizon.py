@@ -6,7 +6,7 @@ different amounts of text are also compared where each had read as much.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -118,6 +118,28 @@ def latency_ties(arms: Sequence[ArmRow]) -> dict[str, str]:
     """The mark of each arm whose milliseconds repeats cannot tell from another's, by name."""
     spreads = [_latency(arm) for arm in arms]
     return {arm.name: TIE for arm, same in zip(arms, tied(spreads), strict=True) if same}
+
+
+def predicted_for(report: StudyReport) -> str | None:
+    """The machine that milliseconds are predicted for; None where they were measured."""
+    for arm in report.arms:
+        if named := arm.details.get("decode_ms_predicted_for"):
+            return str(named)
+    own = report.settings.get("settings")
+    device = own.get("device") if isinstance(own, Mapping) else None
+    target = device.get("target") if isinstance(device, Mapping) else None
+    return None if target is None else f"the device of {target}"
+
+
+def prediction_sentence(report: StudyReport) -> str:
+    """What to know of milliseconds that were not measured; empty where they were."""
+    named = predicted_for(report)
+    if named is None:
+        return ""
+    return (
+        f"Milliseconds are predicted for {named}, not measured there: measured here, and scaled by "
+        "both machines' memory bandwidth and matrix products."
+    )
 
 
 def horizon_json(report: StudyReport) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from archsmith.report.horizon import (
     equal_bytes,
     horizon_sentence,
     latency_ties,
+    prediction_sentence,
     throughput_cell,
 )
 from archsmith.report.study_report import ArmRow, Spending, StudyReport, TrialRow
@@ -85,6 +86,7 @@ def render_html(report: StudyReport) -> str:
         split=_split_words(report),
         comparison=[_comparison(line, ties) for line in lines],
         horizon=horizon_sentence(report),
+        prediction=prediction_sentence(report),
         equal_bytes=_equal_bytes(report),
         any_tied=bool(ties),
         any_experts=any(trial.expert_imbalance is not None for trial in report.trials),

@@ -22,6 +22,7 @@ from archsmith.report.horizon import (
     equal_bytes,
     horizon_sentence,
     latency_ties,
+    prediction_sentence,
     throughput_cell,
     tokens_per_second,
 )
@@ -127,7 +128,10 @@ def _header(report: StudyReport) -> "Text":
         parts.append(f"{format_seconds(report.elapsed_seconds)}{granted}")
     limits = ", ".join(show_limit(*limit) for limit in report.limits) or "none"
     text = Text(" \u00b7 ".join(parts), style="bold")
-    return text.append(f"\nlimits: {limits}", style="not bold")
+    text.append(f"\nlimits: {limits}", style="not bold")
+    if told := prediction_sentence(report):
+        text.append(f"\n{told}", style="not bold")
+    return text
 
 
 def _table(title: str, titles: Titles, rows: Sequence[Sequence[str]]) -> "Table":

@@ -18,13 +18,16 @@ from archsmith.data.protocol import ScoringProtocol
 from archsmith.data.storage import write_text
 from archsmith.data.token_file import TokenFile
 from archsmith.data.verbatim import VerbatimIndex, longest_copied
+from archsmith.device.target import Target
 from archsmith.export.formats.gguf import PART as GGUF
 from archsmith.export.formats.huggingface import PART as HUGGINGFACE
 from archsmith.export.gate import GateReport, check_export
+from archsmith.export.llamacpp import Timing
 from archsmith.export.roundtrip import requantized
 from archsmith.export.score import score_gguf
 from archsmith.export.worker import IsolatedLlamaCpp
 from archsmith.trial import ArmResult
+from archsmith.workflow.fitting import latency_of
 from archsmith.workflow.model_folder import FinishedModel, TrainedModel
 
 TRANSFORMERS = "transformers"
@@ -69,6 +72,7 @@ class Yardstick:
         prompts: held-out beginnings to complete.
         verbatim: index of the training text, or None to leave that out.
         num_threads: of scoring and latency; one core is what a phone-class device gives.
+        target: the machine that milliseconds are predicted for; None: they are measured here.
     """
 
     protocol: ScoringProtocol
@@ -76,6 +80,7 @@ class Yardstick:
     prompts: Sequence[Prompt] = ()
     verbatim: VerbatimIndex | None = None
     num_threads: int = 1
+    target: Target | None = None
 
 
 def hand_over(
@@ -141,6 +146,7 @@ def hand_over(
         )
         completions = complete(runtime, model, yardstick.prompts, yardstick.verbatim)
     record = model.record
+    latency = latency_of(timing, yardstick.target)
     arm = ArmResult(
         name=name,
         kind=kind,
@@ -149,7 +155,7 @@ def hand_over(
         metrics={
             "bits_per_byte": score.bits_per_byte,
             "file_bytes": float(files[0].stat().st_size),
-            "decode_ms_per_token": timing.median_ms,
+            "decode_ms_per_token": latency.middle,
             "num_params": float(architecture.num_params),
             "train_seconds": record.train_seconds,
         },
@@ -174,8 +180,9 @@ def hand_over(
             "runtime_kl_nats": gate.runtime_kl_nats,
             "quantization_kl_nats": gate.files[0].kl_nats,
             "top1_agreement": gate.files[0].top1_agreement,
-            "decode_ms_min": timing.min_ms,
-            "decode_ms_max": timing.max_ms,
+            "decode_ms_min": latency.low,
+            "decode_ms_max": latency.high,
+            **_predicted(timing, yardstick.target),
             "decode_repeats": timing.repeats,
             "completion_correct_bytes": completions.correct_bytes,
             "completion_prompts": completions.num_prompts,
@@ -192,6 +199,13 @@ def hand_over(
     write_text(output_dir / "handover.json", done.model_dump_json(indent=1))
     report(f"{name}: done", 1.0)
     return done
+
+
+def _predicted(timing: Timing, target: Target | None) -> dict[str, Any]:
+    """What is said of milliseconds that were not measured where they count."""
+    if target is None:
+        return {}
+    return {"decode_ms_predicted_for": target.name, "decode_ms_here": timing.median_ms}
 
 
 def write_gguf(

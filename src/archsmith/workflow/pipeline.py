@@ -10,7 +10,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from archsmith.data.token_file import TokenFile
 from archsmith.data.verbatim import build_index
 from archsmith.device.environment import environment, num_usable_cores
 from archsmith.device.profile import lone_threads, training_profile
+from archsmith.device.target import Target, load_target
 from archsmith.errors import EvaluationError, StoreError
 from archsmith.evaluators.base import Progress
 from archsmith.export.formats.gguf import PART as GGUF
@@ -127,6 +128,12 @@ class Pipeline:
         self._prepare_seconds = 0.0  # until there is a study to enter them in
 
     @cached_property
+    def target(self) -> Target | None:
+        """The machine the model is for, where it is another. Raises ConfigError."""
+        named = self.config.device.target
+        return None if named is None else load_target(self.root / named)
+
+    @cached_property
     def store(self) -> Store:
         """The study's database, made if it is missing."""
         make_folder(self.workspace.output_dir)
@@ -162,6 +169,8 @@ class Pipeline:
         """
         check_tasks(self.config.objectives, self.root)
         training_profile()  # one of another machine is refused before anything is done
+        if self.target is not None:
+            self.watcher.note(f"milliseconds are predicted for {self.target.name}, not measured")
         self.begin("prepare corpus and tokenizer")
         started = self._clock()
         self._notes["corpus"] = self.workspace.corpus.report.model_dump(mode="json")
@@ -208,11 +217,12 @@ class Pipeline:
             halving=self._halving(),
             seed=self.config.seed,
             start=start,
-            measure=measure_latency if needs_latency else None,
+            measure=partial(measure_latency, target=self.target) if needs_latency else None,
             load_if_exists=True,
             checkpoint_dir=self.workspace.output_dir / "checkpoints" / self.name,
             settings=self.config.model_dump(mode="json"),
         )
+        self._check_target()
         for key, value in self._notes.items():
             self.store.put_note(self.name, key, value)
         self._notes.clear()
@@ -225,6 +235,15 @@ class Pipeline:
         if self.budget is not None:
             self.store.put_note(self.name, "plan", dict(self.budget.lines()))
         return study
+
+    def _check_target(self) -> None:
+        """Milliseconds of two machines never stand in one study. Raises ConfigError."""
+        stored = self.store.study(self.name).spec.get("settings", {}).get("device") or {}
+        if stored.get("target") != self.config.device.target:
+            raise ConfigError(
+                f"device.target is {self.config.device.target!r}, and the study '{self.name}' was "
+                f"started with {stored.get('target')!r}; give another study_name"
+            )
 
     def calibrated_recipe(self, suggestion: Suggestion) -> Recipe:
         """The recipe with calibrated rates where the budget has time for that."""
@@ -445,7 +464,7 @@ class Pipeline:
                 ArmProcess(
                     self.arm_task(
                         BASELINES[kind],
-                        fitted(problem, registry.find("strategies", kind)()),
+                        fitted(problem, registry.find("strategies", kind)(), target=self.target),
                         recipe=recipe,
                         max_seconds=seconds,
                         train_bytes=winner_record.train_bytes if seconds is None else None,
@@ -497,6 +516,7 @@ class Pipeline:
             tokens_for=self.test_tokens,
             prompts=prompts(corpus, Split.TEST, count=24, seed=self.config.seed),
             verbatim=build_index(corpus),
+            target=self.target,
         )
 
     def test_tokens(self, vocab_size: int) -> TokenFile:

@@ -86,6 +86,16 @@ class PlanConfig(Spec):
         return rungs
 
 
+class DeviceConfig(Spec):
+    """[device]: the machine that the model is for, where it is another than this one.
+
+    Milliseconds are then predicted, from what is measured here and the profiles of both machines,
+    and are labelled so. Training follows this machine's own profile in any case.
+    """
+
+    target: str | None = None
+
+
 class SearchConfig(Spec):
     """A whole search, as written in `search.toml`.
 
@@ -111,6 +121,7 @@ class SearchConfig(Spec):
     )
     training: Recipe = Recipe()
     plan: PlanConfig = PlanConfig()
+    device: DeviceConfig = DeviceConfig()
     protocol: ScoringProtocol = ScoringProtocol()
 
     @field_validator("objectives")
