@@ -80,6 +80,17 @@ def test_a_trial_comes_back_as_it_was(store: Store) -> None:
     assert store.ledger("x")[0].flops == 5.0
 
 
+def test_a_continued_trunk_enters_only_what_is_new(store: Store) -> None:
+    """A trunk tells its FLOPs from its start on; a branch beside it counts as well."""
+    add(store, 0)
+    store.finish(claim(store), metrics={}, checkpoint="rung-0", details={"flops": 100.0})
+    for rung, told in ((1, {"flops": 300.0}), (2, {"flops": 300.0, "branch_flops": 50.0})):
+        more = NewJob(number=0, rung=rung, fraction=0.5, train_bytes=9, checkpoint_in="rung-0")
+        store.enqueue("x", more)
+        store.finish(claim(store), metrics={}, details=told)
+    assert [entry.flops for entry in store.ledger("x")] == [100.0, 200.0, 50.0]
+
+
 def test_jobs_are_claimed_oldest_first_and_once(store: Store) -> None:
     for number in range(3):
         add(store, number)

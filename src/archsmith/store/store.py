@@ -358,6 +358,11 @@ class Store:
             return self.fail(job, reason, cpu_seconds=cpu_seconds, wall_seconds=wall_seconds)
         points = [point for point in curve if not finite({point[2]: point[3]})]
         record = self.study(job.study)
+        flops = _told_flops(details)
+        if job.checkpoint_in:  # what a continued trunk tells holds what was entered before
+            trial = self.trial(job.study, job.number)
+            entered = [_told_flops(j.details) for j in trial.jobs if j.state is JobState.DONE]
+            flops = max(flops - max(entered, default=0.0), 0.0)
         with transaction(self.engine, "durable") as connection:
             settled = queue.settle(
                 connection,
@@ -368,7 +373,7 @@ class Store:
                 reason="",
                 cpu_seconds=cpu_seconds,
                 wall_seconds=wall_seconds,
-                flops=float(details.get("flops", 0.0)),
+                flops=flops,
                 now=self.clock(),
                 checkpoint_out=checkpoint,
                 details=to_json(details),
@@ -505,6 +510,11 @@ class Store:
                 checkpoints.set_collected(connection, checkpoint)
                 row = trials.row_id(connection, study_id, checkpoint.number)
                 trials.stamp(connection, study_id, row)
+
+
+def _told_flops(details: Mapping[str, Any]) -> float:
+    """Training FLOPs of a trunk from its start on, and of its cooled-down branches."""
+    return float(details.get("flops", 0.0)) + float(details.get("branch_flops", 0.0))
 
 
 def _not_json(details: Mapping[str, Any]) -> str:
