@@ -28,11 +28,15 @@ class Row(NamedTuple):
 
 
 class Dimension(NamedTuple):
-    """One choice: its column and every value recorded, in order."""
+    """One choice: its column, every value recorded, in order, and what it shares with others.
+
+    `group` is not empty where choices are one kind of choice at several places.
+    """
 
     name: str
     kind: Literal["categorical", "ordinal"]
     levels: tuple[Value, ...]
+    group: str = ""
 
 
 class TableSpace:
@@ -62,6 +66,7 @@ class TableSpace:
             Row(number, tuple(d.levels[i] for d, i in zip(self.dimensions, row, strict=True)))
             for number, row in enumerate(self._levels)
         )
+        self._by_choice: dict[int, list[list[int]]] = {}
         self._at: dict[tuple[int, ...], list[int]] = {}
         for number, row in enumerate(self._levels):
             self._at.setdefault(tuple(row), []).append(number)
@@ -102,16 +107,20 @@ class TableSpace:
 
     def mutate(self, point: Row, rng: random.Random) -> Row:
         """A neighbour: a choice drawn first, so that long choices are not moved more often."""
-        near = self._neighbours[point.number]
-        if not near:
-            return point
-        own, places = self._levels[point.number], range(len(self.dimensions))
+        choices = self._by_choice.get(point.number)
+        if choices is None:
+            choices = self._by_choice[point.number] = self._split_by_choice(point.number)
+        return self._rows[rng.choice(rng.choice(choices))] if choices else point
+
+    def _split_by_choice(self, number: int) -> list[list[int]]:
+        """A row's neighbours by the choice that differs first, in the order of the choices."""
+        own, places = self._levels[number], range(len(self.dimensions))
         by_choice: dict[int, list[int]] = {}
-        for number in near:
-            other = self._levels[number]
+        for near in self._neighbours[number]:
+            other = self._levels[near]
             moved = next((place for place in places if other[place] != own[place]), -1)
-            by_choice.setdefault(moved, []).append(number)
-        return self._rows[rng.choice(by_choice[rng.choice(sorted(by_choice))])]
+            by_choice.setdefault(moved, []).append(near)
+        return [by_choice[place] for place in sorted(by_choice)]
 
     def crossover(self, first: Row, second: Row, rng: random.Random) -> Row:
         """Each choice from either; a neighbour of one of them where no such row was recorded."""

@@ -115,8 +115,8 @@ def _choices(columns: Columns, description: TableDescription) -> tuple[list[Dime
     choices, dimensions, levels = description.choices, [], []
     named = [("categorical", p) for p in choices.categorical]
     named += [("ordinal", p) for p in choices.ordinal]
-    found = {column: kind for kind, pattern in named for column in columns.matching(pattern)}
-    for column, kind in found.items():
+    found = {c: (kind, pattern) for kind, pattern in named for c in columns.matching(pattern)}
+    for column, (kind, pattern) in found.items():
         values, known = columns.values(column), list[Value]()
         if kind == "ordinal":
             numbers = columns.numbers(column)  # raises for text
@@ -127,7 +127,8 @@ def _choices(columns: Columns, description: TableDescription) -> tuple[list[Dime
             values = [_ABSENT if value is None else value for value in values]
             known = sorted(dict.fromkeys(values), key=_sort_key)
         place = {level: index for index, level in enumerate(known)}
-        dimensions.append(Dimension(column, kind, tuple(known)))  # type: ignore[arg-type]
+        group = pattern if pattern != column else ""  # named together, by one pattern
+        dimensions.append(Dimension(column, kind, tuple(known), group))  # type: ignore[arg-type]
         levels.append([place[value] for value in values])
     return dimensions, np.array(levels, dtype=np.int64).reshape(len(found), len(columns)).T
 

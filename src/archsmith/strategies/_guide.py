@@ -23,27 +23,31 @@ from botorch.acquisition.objective import GenericMCObjective
 from botorch.models.deterministic import GenericDeterministicModel
 from botorch.models.model import Model, ModelList
 from botorch.posteriors import Posterior
+from botorch.posteriors.gpytorch import GPyTorchPosterior
 from botorch.sampling.base import MCSampler
 from botorch.sampling.get_sampler import get_sampler
 from botorch.utils.multi_objective.box_decompositions.non_dominated import (
     FastNondominatedPartitioning,
 )
+from gpytorch.distributions import MultivariateNormal
 
 from archsmith.errors import EvaluationError
 from archsmith.strategies._drafts import Finished
+from archsmith.strategies._improvement import Moments, log_improvement
 from archsmith.strategies._pool import by_merit, features
 from archsmith.surrogate.earlier import earlier_readings
-from archsmith.surrogate.readings import Reading
+from archsmith.surrogate.readings import Reading, has_law
 from archsmith.surrogate.surrogate import Surrogate, fit_surrogate, update_surrogate
 from archsmith.trial import Observation, Problem, TrialState
 
 _SAMPLES = 64  # of the posterior, quasi-random
 _BASELINE = 16  # trials that may be the best, in truth
+_FRONT = 64  # the same with several objectives
+_JITTER = 1e-8  # of the scaled variance
 _PENDING = 16  # pending trials taken into account, the latest
 _LEAST_NEW = 4  # finished trials between two fits
 _EARLIER = 96  # readings of earlier studies that are fitted
 _BEYOND = 0.1  # of the extent of what was seen: how far beyond its worst the reference lies
-_CHUNK = 64  # points whose improvement is computed at once
 _KEPT = 64  # fits
 _BITS = "bits_per_byte"
 
@@ -70,11 +74,18 @@ class _Known(NamedTuple):
     rung: int
 
 
-class _Output(NamedTuple):
-    """A metric as the acquisition sees it: of columns [first, end), scaled like `scaled(value)`."""
+# points with the numbers of their trials, if they have one
+_Asked = Sequence[tuple[Any, int | None]]
 
-    model: Model
-    columns: Callable[[Sequence[tuple[Any, int | None]]], torch.Tensor]
+
+class _Output(NamedTuple):
+    """A metric as the acquisition sees it: a model of points' places, scaled by `scaled`.
+
+    `moments` of points and others are None where the metric is known exactly.
+    """
+
+    model: Callable[[_Asked], Model]
+    moments: Callable[[_Asked, _Asked], Moments] | None
     scaled: Callable[[float], float]
     description: str
 
@@ -105,41 +116,21 @@ def rank(
         else _learned_output(problem, name, seen[name], trials, settings)
         for name in names
     ]
-    best = [trials[index] for index in by_merit(trials)[:_BASELINE]]
-    asked = [
-        *((point, None) for point in points),
-        *((trial.point, trial.number) for trial in best),
-        *((point, None) for point in pending[-_PENDING:]),
-    ]
-    parts = [output.columns(asked) for output in outputs]
-    columns = torch.cat(parts, dim=-1)
-    ends = np.cumsum([part.shape[-1] for part in parts])
-    model = ModelList(
-        *(
-            _Slice(output.model, int(end) - part.shape[-1], int(end))
-            for output, part, end in zip(outputs, parts, ends, strict=True)
-        )
-    )
-    constraints = [
-        _constraint(names.index(limit.metric), limit.comparison, outputs, limit.value, names)
-        for limit in limits
-    ]
-    new, old = columns[: len(points)], columns[len(points) : len(points) + len(best)]
-    waiting = columns[len(points) + len(best) :]
+    best = _baseline(trials)
+    new: _Asked = [(point, None) for point in points]
+    old: _Asked = [(trial.point, trial.number) for trial in best]
+    waiting: _Asked = [(point, None) for point in pending[-_PENDING:]]
+    moments = outputs[0].moments
     try:
-        # BoTorch draws seeds of its own where it prunes: the generator's state is ours meanwhile
-        with torch.random.fork_rng(devices=()), torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.manual_seed(seed)
-            # with several objectives the cost lies in the samples' fronts
-            samples = _SAMPLES if len(problem.objectives) == 1 else _SAMPLES // 2
-            sampler = get_sampler(
-                model.posterior(old[:1]), sample_shape=torch.Size([samples]), seed=seed
-            )
+        if len(names) == 1 and moments is not None:
+            gain = log_improvement(moments(new, [*old, *waiting]), np.random.default_rng(seed))
+        else:
+            constraints = [
+                _constraint(names.index(limit.metric), limit.comparison, outputs, limit.value)
+                for limit in limits
+            ]
             reference = _reference(trials, outputs[: len(problem.objectives)])
-            acquisition = _acquisition(model, old, waiting, sampler, constraints, reference)
-            chunks = [acquisition(part.unsqueeze(1)) for part in new.split(_CHUNK)]
-            gain = torch.cat(chunks).nan_to_num(nan=-math.inf).numpy()
+            gain = _gain(new, old, waiting, outputs, constraints, reference, seed=seed)
     except (RuntimeError, ValueError) as error:
         raise EvaluationError(f"no improvement can be computed: {error}") from error
     about = ", ".join(
@@ -147,7 +138,59 @@ def rank(
         for name, output in zip(names, outputs, strict=True)
         if output.description
     )
-    return np.argsort(-gain, kind="stable").tolist(), about or "exact metrics alone"
+    order = np.argsort(-np.nan_to_num(gain, nan=-math.inf), kind="stable")
+    return order.tolist(), about or "exact metrics alone"
+
+
+def skill(
+    problem: Problem,
+    history: Sequence[Observation],
+    trials: Sequence[Finished],
+    settings: Settings,
+) -> float:
+    """How well what is learned was predicted of trials left out: the worst rank correlation.
+
+    As of the last fit: what was finished since then is not asked. Raises EvaluationError where no
+    surrogate of an objective can be fitted.
+    """
+    static = problem.static_metrics(trials[-1].point)
+    found = [1.0]
+    for name in problem.objectives:
+        if name not in static:
+            known = _metric(history, name)
+            first = known[: _fitted_at(len(known), settings.refit_share)]
+            _, surrogate, _ = _surrogate(problem, name, known, first, trials, settings)
+            found.append(surrogate.skill)
+    return min(found)
+
+
+def _gain(
+    new: _Asked,
+    old: _Asked,
+    waiting: _Asked,
+    outputs: Sequence[_Output],
+    constraints: Sequence[Callable[[torch.Tensor], torch.Tensor]],
+    reference: Sequence[float],
+    *,
+    seed: int,
+) -> np.ndarray:
+    """Logarithm of what each new point is expected to gain, by BoTorch, [new]."""
+    model = ModelList(*(output.model([*new, *old, *waiting]) for output in outputs))
+    count, known = len(new), len(new) + len(old)
+    places = torch.arange(known + len(waiting), dtype=torch.float64).unsqueeze(-1)
+    # BoTorch draws seeds of its own: the generator's state is ours meanwhile
+    with torch.random.fork_rng(devices=()), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(seed)
+        # with several objectives the cost lies in the samples' fronts
+        samples = _SAMPLES if len(reference) == 1 else _SAMPLES // 2
+        sampler = get_sampler(
+            model.posterior(places[:1]), sample_shape=torch.Size([samples]), seed=seed
+        )
+        acquisition = _acquisition(
+            model, places[count:known], places[known:], sampler, constraints, reference
+        )
+        return np.asarray(acquisition(places[:count].unsqueeze(1)).numpy())
 
 
 def _acquisition(
@@ -186,7 +229,7 @@ def _acquisition(
             constraints=limited,
             X_pending=waiting if len(waiting) else None,
             cache_root=False,
-            prune_baseline=True,
+            prune_baseline=False,
         )
     means = model.posterior(torch.cat([old, waiting])).mean
     allowed = torch.ones(len(means), dtype=torch.bool)
@@ -204,21 +247,29 @@ def _acquisition(
     )
 
 
-class _Slice(Model):
-    """A model that reads some of the columns."""
+class _Recorded(Model):
+    """What is known of all points together, asked for by their places: everything once."""
 
     num_outputs = 1
 
-    def __init__(self, model: Model, first: int, end: int) -> None:
+    def __init__(self, mean: torch.Tensor, covariance: torch.Tensor) -> None:
         super().__init__()
-        self.model, self.first, self.end = model, first, end
+        self._mean, self._covariance = mean, covariance
 
     def posterior(self, X: torch.Tensor, **options: Any) -> Posterior:
-        return self.model.posterior(X[..., self.first : self.end])
+        places = X[..., 0].long()
+        covariance = self._covariance[places.unsqueeze(-1), places.unsqueeze(-2)]
+        return GPyTorchPosterior(MultivariateNormal(self._mean[places], covariance))
 
     @property
     def batch_shape(self) -> torch.Size:
         return torch.Size()
+
+
+def _baseline(trials: Sequence[Finished]) -> list[Finished]:
+    """Trials that may be the best, in truth: with several objectives all of the front, at most."""
+    several = len(trials[0].values) > 1
+    return [trials[index] for index in by_merit(trials)[: _FRONT if several else _BASELINE]]
 
 
 def _metric(history: Sequence[Observation], name: str) -> list[_Known]:
@@ -244,11 +295,12 @@ def _static_output(problem: Problem, name: str, trials: Sequence[Finished]) -> _
     def scaled(value: float) -> float:
         return (transform(value) - center) / spread
 
-    def columns(asked: Sequence[tuple[Any, int | None]]) -> torch.Tensor:
+    def model(asked: _Asked) -> Model:
         metrics = [problem.static_metrics(point)[name] for point, _ in asked]
-        return torch.tensor([[scaled(value)] for value in metrics], dtype=torch.float64)
+        found = torch.tensor([[scaled(value)] for value in metrics], dtype=torch.float64)
+        return GenericDeterministicModel(lambda X: found[X[..., 0].long()], num_outputs=1)
 
-    return _Output(GenericDeterministicModel(lambda X: X, num_outputs=1), columns, scaled, "")
+    return _Output(model, None, scaled, "")
 
 
 def _learned_output(
@@ -258,22 +310,64 @@ def _learned_output(
     trials: Sequence[Finished],
     settings: Settings,
 ) -> _Output:
-    values = np.array([one.value for one in known])
+    first = known[: _fitted_at(len(known), settings.refit_share)]
+    transform, surrogate, readings = _surrogate(problem, name, known, first, trials, settings)
+    if len(first) < len(known):
+        surrogate = update_surrogate(surrogate, readings(known))
+    schema, knows_text = surrogate.fitted.schema, _knows_text(problem, known)
+
+    def scaled(value: float) -> float:
+        return (transform(value) - schema.offset) / schema.scale
+
+    def columns(asked: _Asked) -> np.ndarray:
+        return surrogate.columns(
+            [
+                _reading(problem, point, number, 0.0, -1, knows_text=knows_text)
+                for point, number in asked
+            ]
+        )
+
+    def moments(new: _Asked, others: _Asked) -> Moments:
+        process, count = surrogate.fitted, len(new)
+        table = columns([*new, *others])
+        found = process.posterior(table, table[count:])
+        variance = process.predict(table[:count])[1] - process.noise
+        return Moments(
+            found.mean[:count],
+            variance,
+            found.covariance[:count],
+            found.mean[count:],
+            found.covariance[count:],
+        )
+
+    def model(asked: _Asked) -> Model:
+        found = surrogate.fitted.posterior(columns(asked))
+        covariance = torch.from_numpy(found.covariance)
+        covariance.diagonal().add_(_JITTER)
+        return _Recorded(torch.from_numpy(found.mean), covariance)
+
+    notes = "".join(f" ({note})" for note in surrogate.notes)
+    return _Output(model, moments, scaled, surrogate.description + notes)
+
+
+_Readings = Callable[[Sequence[_Known]], list[Reading]]
+
+
+def _surrogate(
+    problem: Problem,
+    name: str,
+    known: Sequence[_Known],
+    first: Sequence[_Known],
+    trials: Sequence[Finished],
+    settings: Settings,
+) -> tuple[Callable[[float], float], Surrogate, _Readings]:
+    """What is fitted to the first trials, how it sees values, and how trials become readings."""
+    # of the fitted ones alone: else every result would ask for another fit
+    values = np.array([one.value for one in first])
     transform = _transform(values, name)
-    knows_text = bool(problem.rungs) and all(one.rung >= 0 for one in known)
-
-    def reading(point: Any, number: int | None, value: float, rung: int) -> Reading:
-        text = float(problem.rungs[rung].train_bytes) if knows_text else None
-        trunk = number if knows_text else None
-        return Reading(features(problem, point), value, text, trunk=trunk)
-
-    def readings(some: Sequence[_Known]) -> list[Reading]:
-        # the best of these, whatever came later: else every result would ask for another fit
-        then = [trial for trial in trials if trial.number <= some[-1].number]
-        priority = {then[index].number: place for place, index in enumerate(by_merit(then))}
-        chosen = _choose(some, priority, settings.max_fitted)
-        return [reading(o.point, o.number, transform(o.value), o.rung) for o in chosen]
-
+    if len(problem.objectives) == 1 and not has_law(tuple(features(problem, known[0].point))):
+        transform = _compressed(transform, values)
+    knows_text = _knows_text(problem, known)
     earlier = [
         one._replace(value=transform(one.value))
         for one in earlier_readings(
@@ -284,23 +378,34 @@ def _learned_output(
         )
     ]
     earlier = earlier[:: max(1, math.ceil(len(earlier) / _EARLIER))]
-    first = known[: _fitted_at(len(known), settings.refit_share)]
-    fitted = np.array([transform(one.value) for one in first])
+
+    def readings(some: Sequence[_Known]) -> list[Reading]:
+        # the best of these, whatever came later: else every result would ask for another fit
+        then = [trial for trial in trials if trial.number <= some[-1].number]
+        priority = {then[index].number: place for place, index in enumerate(by_merit(then))}
+        chosen = _choose(some, priority, settings.max_fitted)
+        own = [
+            _reading(problem, o.point, o.number, transform(o.value), o.rung, knows_text=knows_text)
+            for o in chosen
+        ]
+        return [*earlier, *own]
+
+    fitted = np.array([transform(value) for value in values])
     unit = 1.0 if name == _BITS else max(float(np.median(np.abs(fitted))), 1e-9)
     is_loss = name == _BITS or _falls_with_size([features(problem, o.point) for o in first], fitted)
-    surrogate = _fit([*earlier, *readings(first)], unit=unit, law=is_loss, settings=settings)
-    if len(first) < len(known):
-        surrogate = update_surrogate(surrogate, [*earlier, *readings(known)])
-    schema = surrogate.fitted.schema
+    return transform, _fit(readings(first), unit=unit, law=is_loss, settings=settings), readings
 
-    def scaled(value: float) -> float:
-        return (transform(value) - schema.offset) / schema.scale
 
-    def columns(asked: Sequence[tuple[Any, int | None]]) -> torch.Tensor:
-        return surrogate.columns([reading(point, number, 0.0, -1) for point, number in asked])
+def _knows_text(problem: Problem, known: Sequence[_Known]) -> bool:
+    return bool(problem.rungs) and all(one.rung >= 0 for one in known)
 
-    notes = "".join(f" ({note})" for note in surrogate.notes)
-    return _Output(surrogate.fitted.model, columns, scaled, surrogate.description + notes)
+
+def _reading(
+    problem: Problem, point: Any, number: int | None, value: float, rung: int, *, knows_text: bool
+) -> Reading:
+    """A trial, or a point asked for, after a rung's text."""
+    text = float(problem.rungs[rung].train_bytes) if knows_text else None
+    return Reading(features(problem, point), value, text, trunk=number if knows_text else None)
 
 
 _fits: OrderedDict[Any, Surrogate] = OrderedDict()
@@ -354,6 +459,22 @@ def _transform(values: np.ndarray, name: str) -> Callable[[float], float]:
     return lambda value: value
 
 
+def _compressed(
+    transform: Callable[[float], float], values: np.ndarray
+) -> Callable[[float], float]:
+    """What is worse than the median counts by its logarithm (Eriksson & Poloczek 2021, arXiv
+    2002.08526): how bad the bad ones are says little about which of the good ones is the best."""
+    changed = np.array([transform(value) for value in values])
+    middle = float(np.median(changed))
+    spread = float(np.median(np.abs(changed - middle))) or float(changed.std()) or 1.0
+
+    def compressed(value: float) -> float:
+        away = (transform(value) - middle) / spread
+        return math.log1p(away) if away > 0 else away
+
+    return compressed
+
+
 def _falls_with_size(tables: Sequence[dict[str, float]], values: np.ndarray) -> bool:
     """Whether larger networks have smaller values: then a law of loss may be its mean."""
     sizes = [table.get("log_num_non_embedding_params", 0.0) for table in tables]
@@ -363,7 +484,7 @@ def _falls_with_size(tables: Sequence[dict[str, float]], values: np.ndarray) -> 
 
 
 def _constraint(
-    place: int, comparison: str, outputs: Sequence[_Output], value: float, names: Sequence[str]
+    place: int, comparison: str, outputs: Sequence[_Output], value: float
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """Negative where the limit holds, as BoTorch wants it."""
     bound = outputs[place].scaled(value)

@@ -28,6 +28,17 @@ def by_merit(trials: Sequence[Finished]) -> list[int]:
 
     With several objectives only the latest are compared.
     """
+    return [index for index, _ in _ranked(trials)]
+
+
+def front(trials: Sequence[Finished]) -> list[int]:
+    """Indices of the best trials: with several objectives all that no other dominates."""
+    ranked = _ranked(trials)
+    return [index for index, key in ranked if key == ranked[0][1]]
+
+
+def _ranked(trials: Sequence[Finished]) -> list[tuple[int, tuple[float, float, float]]]:
+    """Indices with what they are sorted by."""
     if not trials:
         return []
     offset = max(0, len(trials) - _COMPARED) if len(trials[0].values) > 1 else 0
@@ -36,21 +47,24 @@ def by_merit(trials: Sequence[Finished]) -> list[int]:
     rung = np.array([trial.rung for trial in trials[offset:]])
     last = values[:, 0]
     if values.shape[1] > 1:
-        better = (values[:, None] <= values[None]).all(-1) & (values[:, None] < values[None]).any(
-            -1
-        )
+        better = (values[:, None] <= values[None]).all(-1)
+        better &= (values[:, None] < values[None]).any(-1)
         better &= (rung[:, None] == rung) & (excess[:, None] <= excess)
         last = better.sum(axis=0)
-    return [offset + int(index) for index in np.lexsort((last, -rung, excess))]
+    return [
+        (offset + int(index), (float(excess[index]), -float(rung[index]), float(last[index])))
+        for index in np.lexsort((last, -rung, excess))
+    ]
 
 
 def radius(trials: Sequence[Finished]) -> int:
     """Mutations at most: fewer the longer nothing got better, then many again."""
     failures = 0
     if trials:
-        best = set(by_merit(trials)[: max(1, min(len(trials) // 8, 3))])
-        latest = max(best)
-        failures = len(trials) - 1 - latest
+        best = by_merit(trials)[: max(1, min(len(trials) // 8, 3))]
+        if len(trials[0].values) > 1:
+            best = front(trials)
+        failures = len(trials) - 1 - max(best)
     return _RADII[failures // _FAILURES % len(_RADII)]
 
 
@@ -74,7 +88,7 @@ def candidates(
         for point in whole:
             add(point)
         return list(found.values())
-    best = [trials[index] for index in by_merit(trials)[:_INCUMBENTS]]
+    best = _incumbents(trials, rng)
     steps = radius(trials)
     if not has_law(tuple(problem.space.features(best[0].point))):
         for trial in best:  # nothing but a step shows what a choice is worth
@@ -98,6 +112,14 @@ def candidates(
     for _ in range(int((1 - _LOCAL) * pool_size)):
         add(sample_feasible(problem, rng))
     return list(found.values())
+
+
+def _incumbents(trials: Sequence[Finished], rng: random.Random) -> list[Finished]:
+    """The best trials; where more than enough are of the front, any of those."""
+    best = front(trials)
+    if len(best) > _INCUMBENTS:
+        return [trials[index] for index in rng.sample(best, _INCUMBENTS)]
+    return [trials[index] for index in by_merit(trials)[:_INCUMBENTS]]
 
 
 def farthest(problem: Problem, known: Sequence[Any], rng: random.Random) -> Draft:
@@ -127,12 +149,33 @@ def _features(problem: Problem, point: Any) -> dict[str, float]:
     indices = getattr(problem.space, "indices", None)
     if indices is None or has_law(tuple(table)):
         return table
-    for place, (size, index) in enumerate(
-        zip(problem.space.choice_sizes, indices(point), strict=True)  # type: ignore[attr-defined]
-    ):
+    own = indices(point)
+    for place, size in enumerate(problem.space.choice_sizes):  # type: ignore[attr-defined]
         prefix = CHOICE_PREFIX if size <= _MANY else "level_"
-        table[f"{prefix}{place}"] = float(index)
+        table[f"{prefix}{place}"] = float(own[place])
+    # one kind of choice at several places: how often each of its options occurs
+    for name, (places, levels) in _repeated(problem.space).items():
+        options = [levels[place][own[place]] for place in places]
+        for number, option in enumerate(dict.fromkeys(o for p in places for o in levels[p])):
+            table[f"count_{name}_{number}"] = float(options.count(option))
     return table
+
+
+@lru_cache(maxsize=16)
+def _repeated(space: Any) -> dict[str, tuple[list[int], dict[int, tuple[Any, ...]]]]:
+    """Unordered choices that the space groups: their places, and the options at each."""
+    found: dict[str, tuple[list[int], dict[int, tuple[Any, ...]]]] = {}
+    for place, dimension in enumerate(getattr(space, "dimensions", ())):
+        if not getattr(dimension, "group", "") or dimension.kind != "categorical":
+            continue
+        places, levels = found.setdefault(dimension.group, ([], {}))
+        places.append(place)
+        levels[place] = dimension.levels
+    return {
+        name: parts
+        for name, parts in found.items()
+        if len(parts[0]) > 1 and max(map(len, parts[1].values())) <= _MANY
+    }
 
 
 def _points(problem: Problem) -> Iterable[Any] | None:

@@ -19,6 +19,7 @@ from pydantic import Field, PositiveInt
 from archsmith.errors import EvaluationError, MissingExtraError
 from archsmith.strategies._drafts import Draft, Finished, finished, first_new
 from archsmith.strategies._pool import by_merit, candidates, farthest
+from archsmith.strategies._portfolio import is_chance, rival
 from archsmith.strategies.base import Strategy
 from archsmith.surrogate.readings import has_law
 from archsmith.trial import Observation, Problem, Proposal, TrialState
@@ -45,7 +46,7 @@ class LawGuided(Strategy):
     num_start: PositiveInt | None = None
     pool_size: PositiveInt = 256
     max_fitted: int = Field(default=256, ge=8)
-    refit_share: float = Field(default=0.15, gt=0.0)
+    refit_share: float = Field(default=0.25, gt=0.0)
     iterations: PositiveInt = 30
     earlier: tuple[str, ...] = ()
 
@@ -53,6 +54,9 @@ class LawGuided(Strategy):
         self, problem: Problem, history: Sequence[Observation], rng: random.Random
     ) -> Proposal:
         trials = finished(problem, history)
+        given = self._handed_over(problem, history, trials, rng)
+        if given is not None:
+            return given
 
         def drafts() -> Iterator[Draft]:
             known = {observation.architecture for observation in history}
@@ -62,12 +66,40 @@ class LawGuided(Strategy):
 
         return first_new(problem, history, rng, drafts, strategy=self.type)
 
+    def _handed_over(
+        self,
+        problem: Problem,
+        history: Sequence[Observation],
+        trials: Sequence[Finished],
+        rng: random.Random,
+    ) -> Proposal | None:
+        """A rival's proposal, where no law is known and a surrogate predicts no more than chance.
+
+        Start points of the problem come first.
+        """
+        if len(trials) < self._num_start(problem, trials) or self._has_law(problem, trials):
+            return None
+        try:
+            skill = _guide().skill(problem, history, trials, self)
+        except EvaluationError:
+            return None
+        if not is_chance(skill, len(trials)):
+            return None
+        chosen = rival(history, trials, several=len(problem.objectives) > 1)
+        note = (
+            f"handed to {chosen.type}: the surrogate's rank correlation with trials left out, "
+            f"{skill:.2f}, is no more than chance"
+        )
+        return chosen.propose(problem, history, rng).model_copy(update={"note": note})
+
+    @staticmethod
+    def _has_law(problem: Problem, trials: Sequence[Finished]) -> bool:
+        return bool(trials) and has_law(tuple(problem.space.features(trials[0].point)))
+
     def _num_start(self, problem: Problem, trials: Sequence[Finished]) -> int:
         if self.num_start is not None:
             return self.num_start
-        if trials and has_law(tuple(problem.space.features(trials[0].point))):
-            return _START
-        return _START_WITHOUT_LAW
+        return _START if self._has_law(problem, trials) else _START_WITHOUT_LAW
 
     def _guided(
         self,

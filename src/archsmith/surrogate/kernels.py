@@ -1,18 +1,54 @@
-"""Covariances and the mean that a process is put together from, as GPyTorch modules.
+"""Covariances that a process is put together from, as GPyTorch modules, and their dense values.
 
 `diag=True` asks for the covariance of each point with itself alone, as GPyTorch calls them.
 """
 
 import torch
-from gpytorch.kernels import Kernel
-from gpytorch.means import Mean
+from gpytorch.kernels import AdditiveKernel, Kernel, ProductKernel, ScaleKernel
 
 
-class MeanColumn(Mean):
-    """The last column."""
+def dense(
+    kernel: Kernel, x1: torch.Tensor, x2: torch.Tensor, *, diag: bool = False
+) -> torch.Tensor:
+    """The covariance of points as a plain matrix, [n1, n2]; with `diag` of the i-th with the i-th.
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x[..., -1]
+    GPyTorch's own evaluation goes through lazy tensors, which for some hundred points take most of
+    the time.
+    """
+    if isinstance(kernel, ScaleKernel):
+        return kernel.outputscale * dense(kernel.base_kernel, x1, x2, diag=diag)
+    if isinstance(kernel, AdditiveKernel | ProductKernel):
+        parts = [dense(part, x1, x2, diag=diag) for part in kernel.kernels]
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part if isinstance(kernel, AdditiveKernel) else total * part
+        return total
+    columns = kernel.active_dims
+    found: torch.Tensor = kernel.forward(x1[..., columns], x2[..., columns], diag=diag)
+    return found
+
+
+class Matern(Kernel):
+    """Matérn-5/2 with a length per column."""
+
+    has_lengthscale = True
+
+    def forward(
+        self,
+        x1: torch.Tensor,
+        x2: torch.Tensor,
+        diag: bool = False,  # noqa: FBT001 - GPyTorch's own signature
+        **params: object,
+    ) -> torch.Tensor:
+        own, other = x1 / self.lengthscale, x2 / self.lengthscale
+        if diag:
+            squared = (own - other).square().sum(-1)
+        else:
+            squared = own.square().sum(-1, keepdim=True) + other.square().sum(-1).unsqueeze(-2)
+            squared = squared - 2 * own @ other.transpose(-1, -2)
+        # the root's slope at nothing is infinite, and what it is multiplied with is nothing
+        distance = (5 * squared).clamp_min(1e-20).sqrt()
+        return (1 + distance + distance.square() / 3) * torch.exp(-distance)
 
 
 class Slopes(Kernel):

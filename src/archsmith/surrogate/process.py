@@ -1,5 +1,5 @@
-"""A Gaussian process about a law, on GPyTorch (Gardner et al. 2018, arXiv 1809.11165) and BoTorch
-(Balandat et al. 2020, arXiv 1910.06403).
+"""A Gaussian process about a law, on GPyTorch's kernels, priors and constraints (Gardner et al.
+2018, arXiv 1809.11165).
 
     value = mean(x) + slopes(x) . e + g(x) + u(trunk, text) + noise
 
@@ -9,31 +9,35 @@ over the numbers times an exponential one over the choices that differ; `u` is w
 one trunk share, fading as the logarithms of their text part, so that an early reading tells of the
 end only as far as rungs of other trunks have shown it to. Length scales have the priors of Hvarfner
 et al. 2024 (arXiv 2402.02229), which grow with the number of features.
+
+At most a few hundred readings are fitted: dense matrices and one Cholesky factor do, and are some
+ten times faster than lazily evaluated ones.
 """
 
 import math
-import warnings
+from collections.abc import Callable
 from enum import StrEnum
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from botorch import settings as botorch_settings
-from botorch.models import SingleTaskGP
-from botorch.optim.closures import get_loss_closure_with_grads
-from botorch.optim.core import OptimizationStatus, scipy_minimize
+from gpytorch import Module
 from gpytorch.constraints import GreaterThan, Interval
-from gpytorch.kernels import Kernel, MaternKernel, ScaleKernel
+from gpytorch.kernels import Kernel, ScaleKernel
 from gpytorch.likelihoods import GaussianLikelihood
-from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import GammaPrior, LogNormalPrior
+from gpytorch.priors.prior import Prior
+from scipy.optimize import minimize
 
 from archsmith.errors import EvaluationError
-from archsmith.surrogate.kernels import Choices, Constant, MeanColumn, Slopes, Trunk
+from archsmith.surrogate.kernels import Choices, Constant, Matern, Slopes, Trunk, dense
 from archsmith.surrogate.schema import Schema
 
 _ITERATIONS = 40
 _LEAST_NOISE = 1e-4  # of the variance of what is fitted
+_JITTERS = (0.0, 1e-10, 1e-8, 1e-6)  # of the mean variance
+_REFUSED = 1e10  # the loss of hyperparameters whose covariance is not invertible
 
 
 class Kind(StrEnum):
@@ -44,28 +48,106 @@ class Kind(StrEnum):
     PROCESS = "process only"
 
 
-class Fitted(NamedTuple):
+class Process(Module):
+    """Covariance and noise, with their hyperparameters."""
+
+    def __init__(self, covariance: Kernel) -> None:
+        super().__init__()
+        self.covariance = covariance
+        self.likelihood = GaussianLikelihood(
+            noise_prior=LogNormalPrior(-3.0, 1.5), noise_constraint=GreaterThan(_LEAST_NOISE)
+        )
+        self.likelihood.noise = 0.1
+        self.double()
+
+
+class Posterior(NamedTuple):
+    """Of points, scaled: mean [n] and covariance [n, n] of what is measured without noise."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+
+class Fitted:
     """A process conditioned on readings.
 
     Attributes:
-        model: BoTorch's, of the scaled values, over the columns of the schema.
-        left_out_mean, left_out_deviation: of each reading, predicted without its trunk; scaled.
-        target: the scaled values.
+        model: with the hyperparameters.
+        inputs: [n, columns], of `schema.inputs`.
+        target: the scaled values, [n].
+        factor: of the readings' covariance with noise, lower triangular; [n, n].
+        noise: variance of a measurement, scaled.
     """
 
-    kind: Kind
-    schema: Schema
-    model: SingleTaskGP
-    target: np.ndarray
-    left_out_mean: np.ndarray
-    left_out_deviation: np.ndarray
+    def __init__(
+        self, schema: Schema, model: Process, inputs: np.ndarray, values: np.ndarray, kind: Kind
+    ) -> None:
+        """Raises EvaluationError where the covariance is not invertible."""
+        self.kind, self.schema, self.model = kind, schema, model
+        self.inputs = torch.from_numpy(np.ascontiguousarray(inputs))
+        self.target = scaled(schema, values)
+        with torch.no_grad():
+            covariance = dense(model.covariance, self.inputs, self.inputs)
+            self.noise = float(model.likelihood.noise)
+            self.factor = _factor(covariance, self.noise)
+            residual = torch.from_numpy(self.target) - self.inputs[:, -1]
+            self._white_target = torch.linalg.solve_triangular(
+                self.factor, residual.unsqueeze(-1), upper=False
+            )
+        if not bool(torch.isfinite(self._white_target).all()):
+            raise EvaluationError("the process does not fit: its predictions are not finite")
 
-    @property
+    def posterior(self, table: np.ndarray, others: np.ndarray | None = None) -> Posterior:
+        """At points given as columns, [m, columns]; covariances with `others` if these are given.
+
+        `covariance` is [m, m] then, or [m, others].
+        """
+        x = torch.from_numpy(np.ascontiguousarray(table))
+        y = x if others is None else torch.from_numpy(np.ascontiguousarray(others))
+        with torch.no_grad():
+            white = self._white(x)
+            other = white if others is None else self._white(y)
+            covariance = dense(self.model.covariance, x, y) - white.T @ other
+            mean = x[:, -1] + (white.T @ self._white_target).squeeze(-1)
+        return Posterior(mean.numpy(), covariance.numpy())
+
+    def _white(self, x: torch.Tensor) -> torch.Tensor:
+        cross = dense(self.model.covariance, self.inputs, x)
+        return torch.linalg.solve_triangular(self.factor, cross, upper=False)
+
+    def predict(self, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of measurements at points, scaled; [m], [m]."""
+        x = torch.from_numpy(np.ascontiguousarray(table))
+        with torch.no_grad():
+            white = self._white(x)
+            mean = x[:, -1] + (white.T @ self._white_target).squeeze(-1)
+            own = dense(self.model.covariance, x, x, diag=True)
+            variance = own - white.square().sum(0)
+        return mean.numpy(), np.maximum(variance.numpy(), 0.0) + self.noise
+
+    @cached_property
+    def left_out(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation of each reading given those of other trunks, by block inverses."""
+        inverse = torch.cholesky_inverse(self.factor).numpy()
+        residual = torch.from_numpy(self.target) - self.inputs[:, -1]
+        weights = inverse @ residual.numpy()
+        variance = 1 / np.diag(inverse)
+        mean, deviation = self.target - variance * weights, np.sqrt(variance)
+        trunks = self.inputs[:, -2].numpy()
+        found, counts = np.unique(trunks, return_counts=True)
+        for trunk in found[counts > 1]:
+            block = np.flatnonzero(trunks == trunk)
+            own = np.linalg.inv(inverse[np.ix_(block, block)])
+            mean[block] = self.target[block] - own @ weights[block]
+            deviation[block] = np.sqrt(np.diag(own))
+        return mean, deviation
+
+    @cached_property
     def log_density(self) -> float:
         """Sum over readings of the log density, in their own unit, of each without its trunk."""
-        deviation = self.left_out_deviation * self.schema.scale
-        score = (self.target - self.left_out_mean) / self.left_out_deviation
-        return float(np.sum(-0.5 * score**2 - np.log(deviation)))
+        mean, deviation = self.left_out
+        score = (self.target - mean) / deviation
+        return float(np.sum(-0.5 * score**2 - np.log(deviation * self.schema.scale)))
 
 
 def fit_process(
@@ -85,71 +167,109 @@ def fit_process(
     Raises:
         EvaluationError: no hyperparameters could be found, or the covariance is not invertible.
     """
-    model = condition(schema, inputs, values, kind, hyperparameters=None)
-    likelihood = ExactMarginalLogLikelihood(model.likelihood, model)
+    model = Process(_kernel(schema, inputs, kind))
     try:
-        with warnings.catch_warnings(), botorch_settings.validate_input_scaling(False):
-            warnings.simplefilter("ignore")
-            closure = get_loss_closure_with_grads(
-                likelihood, {n: p for n, p in likelihood.named_parameters() if p.requires_grad}
-            )
-            model.train()
-            result = scipy_minimize(
-                closure,
-                {n: p for n, p in likelihood.named_parameters() if p.requires_grad},
-                options={"maxiter": iterations, "maxfun": 2 * iterations},
-            )
-            if result.status == OptimizationStatus.FAILURE:
-                raise EvaluationError(f"the process does not fit: {result.message}")
-            return finish(schema, model, inputs, values, kind)
-    except (RuntimeError, ValueError) as error:  # not positive definite, not a number
+        if iterations:
+            _maximize(model, inputs, scaled(schema, values), iterations)
+        fitted = Fitted(schema, model, inputs, values, kind)
+        if not math.isfinite(fitted.log_density):
+            raise EvaluationError("the process does not fit: readings left out are not predicted")
+    except (RuntimeError, ValueError, np.linalg.LinAlgError) as error:  # not a number
         raise EvaluationError(f"the process does not fit: {error}") from error
+    return fitted
 
 
-def condition(
-    schema: Schema,
-    inputs: np.ndarray,
-    values: np.ndarray,
-    kind: Kind,
-    *,
-    hyperparameters: dict[str, torch.Tensor] | None,
-) -> SingleTaskGP:
-    """A model on the readings with given (or initial) hyperparameters."""
-    target = torch.from_numpy(scaled(schema, values)).unsqueeze(-1)
-    x = torch.from_numpy(np.ascontiguousarray(inputs))
-    with warnings.catch_warnings(), botorch_settings.validate_input_scaling(False):
-        warnings.simplefilter("ignore")
-        model = SingleTaskGP(
-            x,
-            target,
-            likelihood=GaussianLikelihood(
-                noise_prior=LogNormalPrior(-3.0, 1.5), noise_constraint=GreaterThan(_LEAST_NOISE)
-            ),
-            covar_module=_kernel(schema, inputs, kind),
-            mean_module=MeanColumn(),
-            outcome_transform=None,
-        )
-    model.likelihood.noise = 0.1
-    if hyperparameters is not None:
-        model.load_state_dict(hyperparameters, strict=True)
-    return model
+def condition(fitted: Fitted, inputs: np.ndarray, values: np.ndarray) -> Fitted:
+    """The same hyperparameters on other readings.
 
-
-def finish(
-    schema: Schema, model: SingleTaskGP, inputs: np.ndarray, values: np.ndarray, kind: Kind
-) -> Fitted:
-    """The fitted process with what it says of every reading left out."""
-    model.eval()
-    target = scaled(schema, values)
-    mean, deviation = _leave_out(model, inputs, target)
-    if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
-        raise ValueError("predictions of readings left out are not finite")
-    return Fitted(kind, schema, model, target, mean, deviation)
+    Raises EvaluationError where the covariance is not invertible.
+    """
+    try:
+        return Fitted(fitted.schema, fitted.model, inputs, values, fitted.kind)
+    except (RuntimeError, ValueError) as error:
+        raise EvaluationError(f"the process does not take the readings: {error}") from error
 
 
 def scaled(schema: Schema, values: np.ndarray) -> np.ndarray:
     """Values as the process sees them."""
     return (np.asarray(values, dtype=np.float64) - schema.offset) / schema.scale
+
+
+def _maximize(model: Process, inputs: np.ndarray, target: np.ndarray, iterations: int) -> None:
+    """Set the hyperparameters to their posterior's mode, by L-BFGS over the raw ones."""
+    x = torch.from_numpy(np.ascontiguousarray(inputs))
+    residual = (torch.from_numpy(target) - x[:, -1]).unsqueeze(-1)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    priors = [(prior, module, value) for _, module, prior, value, _ in model.named_priors()]
+
+    identity = torch.eye(len(x), dtype=x.dtype)
+
+    def loss_and_slope(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        _set(parameters, flat)
+        covariance = dense(model.covariance, x, x) + model.likelihood.noise * identity
+        prior = torch.stack([_log_prior(*one) for one in priors]).sum() / len(x)
+        with torch.no_grad():
+            factor, failed = torch.linalg.cholesky_ex(covariance)
+            if int(failed):
+                return _REFUSED, np.zeros(len(flat))
+            inverse = torch.cholesky_inverse(factor)
+            weights = inverse @ residual
+            loss = 0.5 * (residual * weights).sum() + factor.diagonal().log().sum()
+            value = float(loss) / len(x) - float(prior)
+            # the loss's slope by the covariance in closed form, its own by the graph
+            slope = 0.5 * (inverse - weights @ weights.T) / len(x)
+        slopes = torch.autograd.grad(
+            [covariance, prior], parameters, [slope, -torch.ones((), dtype=x.dtype)]
+        )
+        flat_slope = torch.cat([slope.reshape(-1) for slope in slopes]).numpy()
+        if not (math.isfinite(value) and np.isfinite(flat_slope).all()):
+            return _REFUSED, np.zeros(len(flat))
+        return value, flat_slope
+
+    start = torch.cat([parameter.detach().reshape(-1) for parameter in parameters]).numpy()
+    if loss_and_slope(start)[0] == _REFUSED:
+        raise EvaluationError("the process does not fit: its covariance is not invertible")
+    found = minimize(
+        loss_and_slope,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": iterations, "maxfun": 2 * iterations},
+    )
+    _set(parameters, found.x if found.fun < _REFUSED else start)
+
+
+def _log_prior(
+    prior: Prior, module: Module, value: Callable[[Module], torch.Tensor]
+) -> torch.Tensor:
+    """The prior's log density but for a constant, summed."""
+    at = value(module)
+    logarithm = at.log()
+    if isinstance(prior, GammaPrior):
+        return ((prior.concentration - 1) * logarithm - prior.rate * at).sum()
+    score = (logarithm - prior.loc) / prior.scale
+    return (-logarithm - 0.5 * score.square()).sum()
+
+
+def _set(parameters: list[torch.nn.Parameter], flat: np.ndarray) -> None:
+    with torch.no_grad():
+        place = 0
+        for parameter in parameters:
+            count = parameter.numel()
+            values = torch.from_numpy(flat[place : place + count])
+            parameter.copy_(values.reshape(parameter.shape))
+            place += count
+
+
+def _factor(covariance: torch.Tensor, noise: float) -> torch.Tensor:
+    size = float(covariance.diagonal().mean())
+    for jitter in _JITTERS:
+        shifted = covariance.clone()
+        shifted.diagonal().add_(noise + jitter * size)
+        factor, failed = torch.linalg.cholesky_ex(shifted)
+        if not int(failed):
+            return factor
+    raise EvaluationError("the covariance of the readings is not invertible")
 
 
 def _kernel(schema: Schema, inputs: np.ndarray, kind: Kind) -> Kernel:
@@ -167,8 +287,7 @@ def _kernel(schema: Schema, inputs: np.ndarray, kind: Kind) -> Kernel:
     if kind is not Kind.MEAN and features:
         product: Kernel | None = None
         if numbers:
-            product = MaternKernel(
-                nu=2.5,
+            product = Matern(
                 ard_num_dims=numbers,
                 active_dims=tuple(range(numbers)),
                 lengthscale_prior=LogNormalPrior(
@@ -209,25 +328,3 @@ def _kernel(schema: Schema, inputs: np.ndarray, kind: Kind) -> Kernel:
     for part in parts[1:]:
         total = total + part
     return total
-
-
-def _leave_out(
-    model: SingleTaskGP, inputs: np.ndarray, target: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of each reading given those of other trunks, by block inverses."""
-    x = torch.from_numpy(np.ascontiguousarray(inputs))
-    with torch.no_grad():
-        covariance = model.covar_module(x).to_dense().numpy().copy()
-        noise = float(model.likelihood.noise)
-        mean_column = model.mean_module(x).numpy()
-    covariance[np.diag_indices_from(covariance)] += noise
-    inverse = np.linalg.inv(covariance)
-    weights = inverse @ (target - mean_column)
-    mean, deviation = np.empty(len(target)), np.empty(len(target))
-    trunks = inputs[:, -2]
-    for trunk in np.unique(trunks):
-        block = np.flatnonzero(trunks == trunk)
-        variance = np.linalg.inv(inverse[np.ix_(block, block)])
-        mean[block] = target[block] - variance @ weights[block]
-        deviation[block] = np.sqrt(np.diag(variance))
-    return mean, deviation

@@ -6,6 +6,7 @@ Features named `choice_...` are unordered choices; all others are numbers.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -49,7 +50,8 @@ def has_law(names: Sequence[str]) -> bool:
 def columns(features: Sequence[Mapping[str, float]], names: Sequence[str]) -> np.ndarray:
     """The features as numbers, [points, names]. Raises ConfigError for missing or infinite ones."""
     try:
-        table = np.array([[point[name] for name in names] for point in features], dtype=np.float64)
+        pick = itemgetter(*names) if len(names) > 1 else lambda point: [point[n] for n in names]
+        table = np.array([pick(point) for point in features], dtype=np.float64)
     except KeyError as error:
         raise ConfigError(f"a point lacks the feature {error} that others have") from None
     if not np.isfinite(table).all():

@@ -100,10 +100,12 @@ def inputs(
         trunks: a number per point; those of `group_numbers` if not told. Equal numbers share luck.
     """
     points = [reading.features for reading in readings]
-    numbers = (columns(points, schema.numbers) - schema.center) / schema.spread
+    values = columns(points, (*schema.numbers, *schema.choices))
+    count = len(schema.numbers)
+    numbers = (values[:, :count] - schema.center) / schema.spread
     codes = [
-        (columns(points, [name]) == np.array(levels)).astype(float)
-        for name, levels in zip(schema.choices, schema.levels, strict=True)
+        (values[:, [count + place]] == np.array(levels)).astype(float)
+        for place, levels in enumerate(schema.levels)
     ]
     one_hot = np.concatenate(codes, axis=1) if codes else np.zeros((len(points), 0))
     if schema.law is None:

@@ -11,13 +11,13 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
+from scipy.stats import spearmanr
 from scipy.stats import t as student
 
 from archsmith.errors import ConfigError, EvaluationError
 from archsmith.prior import shipped
 from archsmith.surrogate.law import LawFit
-from archsmith.surrogate.process import Fitted, Kind, condition, finish, fit_process, scaled
+from archsmith.surrogate.process import Fitted, Kind, condition, fit_process, scaled
 from archsmith.surrogate.readings import Reading, group_numbers
 from archsmith.surrogate.schema import fit_mean, inputs, make_schema
 
@@ -65,11 +65,19 @@ class Surrogate(NamedTuple):
         mean = "law" if self.fitted.schema.law else "linear mean"
         return self.fitted.kind.replace("mean", mean)
 
-    def columns(self, points: Sequence[Reading]) -> torch.Tensor:
+    @property
+    def skill(self) -> float:
+        """Rank correlation of readings with what the others predict of them; 0 where all tie."""
+        left_out, _ = self.fitted.left_out
+        if len(left_out) < _FEWEST or np.ptp(left_out) == 0 or np.ptp(self.fitted.target) == 0:
+            return 0.0
+        return float(spearmanr(left_out, self.fitted.target).statistic)
+
+    def columns(self, points: Sequence[Reading]) -> np.ndarray:
         """Points for the model, [n, columns], float64; trunks that were not read are new ones."""
         new = iter(range(-1, -len(points) - 1, -1))
         numbers = [self.trunks[p.trunk] if p.trunk in self.trunks else next(new) for p in points]
-        return torch.from_numpy(inputs(self.fitted.schema, points, trunks=numbers))
+        return inputs(self.fitted.schema, points, trunks=numbers)
 
     def predict(self, points: Sequence[Reading], *, coverage: float = 0.9) -> Forecast:
         """The values measured at points would have (their own `value` is not read).
@@ -77,12 +85,9 @@ class Surrogate(NamedTuple):
         A point with the trunk of a fitted reading is that trunk; others are new.
         """
         schema = self.fitted.schema
-        x = self.columns(points)
-        with torch.no_grad():
-            posterior = self.fitted.model.posterior(x, observation_noise=True)
-            mean = posterior.mean.squeeze(-1).numpy() * schema.scale + schema.offset
-            variance = posterior.variance.squeeze(-1).numpy() * schema.scale**2
-        deviation = self.scale * np.sqrt(np.maximum(variance, 0.0))
+        mean, variance = self.fitted.predict(self.columns(points))
+        mean = mean * schema.scale + schema.offset
+        deviation = self.scale * schema.scale * np.sqrt(variance)
         deviation = np.hypot(deviation, np.abs(mean) * self._far(points))
         freedom = max(self.num_readings - 3.0, 3.0)
         if schema.law is not None and self.fitted.kind is Kind.MEAN:
@@ -129,9 +134,13 @@ def fit_surrogate(
     mean, notes = _fit_law(readings, unit) if law else (None, [])
     found: dict[Kind, Fitted] = {}
     few = len(readings) < _FEWEST
-    for kind in sorted(kinds, key=_ORDER.index):
+    # weights of a linear mean and of a process are fitted: both together are either alone, too
+    order = _ORDER if mean is not None else (Kind.BOTH, Kind.MEAN, Kind.PROCESS)
+    for kind in sorted(kinds, key=order.index):
         if few and kind is not _ORDER[0]:
             continue
+        if mean is None and found:
+            break
         schema = make_schema(readings, law=None if kind is Kind.PROCESS else mean)
         try:
             table = inputs(schema, readings)
@@ -159,14 +168,8 @@ def update_surrogate(surrogate: Surrogate, readings: Sequence[Reading]) -> Surro
     Raises EvaluationError where the covariance is not invertible.
     """
     fitted = surrogate.fitted
-    table = inputs(fitted.schema, readings)
     values = np.array([reading.value for reading in readings], dtype=np.float64)
-    try:
-        state = fitted.model.state_dict()
-        model = condition(fitted.schema, table, values, fitted.kind, hyperparameters=state)
-        renewed = finish(fitted.schema, model, table, values, fitted.kind)
-    except (RuntimeError, ValueError) as error:
-        raise EvaluationError(f"the process does not take the readings: {error}") from error
+    renewed = condition(fitted, inputs(fitted.schema, readings), values)
     return _surrogate(readings, renewed, surrogate.log_densities, surrogate.notes, surrogate.scale)
 
 
@@ -222,15 +225,9 @@ def calibration(
             refitted = fit_process(
                 schema, inputs(schema, kept), values, fitted.kind, iterations=iterations
             )
-            x = torch.from_numpy(inputs(schema, left, trunks=range(-len(left), 0)))
-            with torch.no_grad():
-                posterior = refitted.model.posterior(x, observation_noise=True)
-                spread = posterior.variance.squeeze(-1).sqrt().numpy()
-                away = (
-                    scaled(schema, np.array([r.value for r in left]))
-                    - posterior.mean.squeeze(-1).numpy()
-                )
-            scores += (away / spread).tolist()
+            mean, variance = refitted.predict(inputs(schema, left, trunks=range(-len(left), 0)))
+            away = scaled(schema, np.array([reading.value for reading in left])) - mean
+            scores += (away / np.sqrt(variance)).tolist()
         except (EvaluationError, RuntimeError, ValueError, np.linalg.LinAlgError):
             continue
     total = float(np.sum(np.square(scores))) + _SCALE_WEIGHT
