@@ -198,8 +198,9 @@ def jacobian_covariance(model: Transformer, tokens: Int[Tensor, "B T"]) -> float
 
 
 def _saliency(model: Transformer) -> float:
-    given = [one for one in model.parameters() if one.grad is not None]
-    return float(sum((one.detach() * one.grad).abs().sum(dtype=torch.float64) for one in given))
+    pairs = [(one.detach(), one.grad) for one in model.parameters()]
+    shares = (w.mul(g).abs().sum(dtype=torch.float64).item() for w, g in pairs if g is not None)
+    return sum(shares)
 
 
 @contextmanager

@@ -165,7 +165,9 @@ def certify(
     """
     _check(results, primary, margin)
     first, second = primary
-    summaries, primaries, exploratory = [], [], []
+    summaries: list[ArmSummary] = []
+    primaries: list[SeedComparison] = []
+    exploratory: list[SeedComparison] = []
     for corpus in dict.fromkeys(run.corpus for run in results):
         runs = [run for run in results if run.corpus == corpus]
         names = list(dict.fromkeys(run.arm for run in runs))
