@@ -151,16 +151,16 @@ def _attention(dtype: NumberFormat, effort: Effort, timings: list[KernelTiming])
         for block in effort.query_blocks:
             for index, seconds in enumerate(found[length][block]):
                 logs[block][index] += math.log(seconds)
-    block = clear_winner(
+    best = clear_winner(
         {way: quartiles(values) for way, values in logs.items()}, _DEFAULT.query_block
     )
-    assert isinstance(block, int)
+    assert isinstance(best, int)
     rivals = [
-        (length, quartiles(times[block]), quartiles(times[_TORCH]))
+        (length, quartiles(times[best]), quartiles(times[_TORCH]))
         for length, times in found.items()
     ]
     longest = min(longest_held(rivals), _DEFAULT.longest_blocked)
-    return _DEFAULT.model_copy(update={"query_block": block, "longest_blocked": longest})
+    return _DEFAULT.model_copy(update={"query_block": best, "longest_blocked": longest})
 
 
 def _attention_call(
