@@ -7,7 +7,7 @@ embedding, gets Q6_K at least; with exactly eight experts keys and values are Q8
 experts outweigh them; a row that a type's blocks do not divide falls back to a type they do.
 """
 
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -54,7 +54,7 @@ def more_bits(layer: int, num_layers: int) -> bool:
     return layer < first or layer >= 7 * num_layers // 8 or (layer - first) % 3 == 2
 
 
-@cache
+@lru_cache(maxsize=4096)
 def matrix_type(
     role: str,
     width: int,

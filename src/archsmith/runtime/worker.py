@@ -254,6 +254,8 @@ def _explained(error: BaseException) -> tuple[str, bool]:
     """(reason, whether to try again) of a failed evaluation."""
     text = str(error).strip()
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        if text.startswith("out of memory"):
+            return text, False
         return f"out of memory{': ' + text if text else ''}", False
     cause = error if isinstance(error, OSError) else error.__cause__
     if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
