@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from example_study import BLOCK_BYTES, example_study
 
-from archsmith.report.study_report import ArmRow, StudyReport
+from archsmith.report.study_report import ArmRow, LimitRow, StudyReport
 from archsmith.report.verdict import (
     Comparison,
     Outcome,
@@ -169,6 +169,22 @@ def test_t_quantiles_are_those_of_the_tables() -> None:
     assert t_quantile(40) == pytest.approx(2.021, abs=0.005)
     assert t_quantile(1e9) == pytest.approx(NormalDist().inv_cdf(0.975), abs=1e-4)
     assert t_quantile(0.5) == t_quantile(1)
+
+
+def test_without_a_verdict_the_baseline_is_recommended_if_it_fits() -> None:
+    rng = random.Random(1)
+    limit = LimitRow("file_bytes", "<=", 100.0)
+    rows = [
+        replace(arm(1.8, rng, name=name, kind=kind), metrics={"file_bytes": size})
+        for name, kind, size in (("w", "search", 50.0), ("b", "baseline", 200.0))
+    ]
+    study = StudyReport(name="s", arms=tuple(rows), primary_baseline="b", limits=(limit,))
+    assert judge(study).sentence.endswith("misses file_bytes <= 100 B. Recommended: the w.")
+    fits = replace(study, limits=(), arms=(replace(rows[0], block_nats=()), rows[1]))
+    assert judge(fits).recommended == "b"
+    alone = judge(StudyReport(name="s", arms=(rows[0],)))
+    assert alone.recommended is None
+    assert "Recommended" not in alone.sentence
 
 
 @pytest.mark.parametrize(

@@ -272,7 +272,8 @@ def t_quantile(freedom: float) -> float:
 
 def _nothing(report: StudyReport, reason: str, secondary: Sequence[Comparison] = ()) -> Verdict:
     candidates = [arm for arm in report.arms if arm.name == report.primary_baseline]
-    candidates += [arm for arm in report.arms if arm.kind == "search"]
+    if candidates:  # without a baseline there is nothing to recommend against
+        candidates += [arm for arm in report.arms if arm.kind == "search"]
     usable = [arm.name for arm in candidates if not report.missed_limits(arm.metrics)]
     chosen = usable[0] if usable else None
     advice = f" Recommended: the {chosen}." if chosen else ""
