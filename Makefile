@@ -39,10 +39,18 @@ format: $(STAMP) ## rewrite files in the house format
 bench: bench-train ## training speed beside its peers, and search overhead
 	$(BIN)/python benchmarks/search_overhead.py
 
-bench-train: $(STAMP) ## training beside its peers: whole updates, layers of experts, a candidate's start
-	$(BIN)/python benchmarks/train_speed.py
-	$(BIN)/python benchmarks/moe_layer.py --quick
-	$(BIN)/python benchmarks/candidate_start.py
+BENCH := build/bench
+
+bench-train: $(STAMP) ## training beside its peers, about 25 minutes of one quiet core: whole updates and what they are spent on, time to a loss, layers of experts, a candidate's start
+	@echo "about 5 + 2 + 12 + 2 + 1 minutes; what is found goes to $(BENCH)"
+	mkdir -p $(BENCH)
+	$(BIN)/python benchmarks/train_speed.py --output $(BENCH)/train_speed.json
+	$(BIN)/python benchmarks/step_breakdown.py --output $(BENCH)/step_breakdown.json
+	$(BIN)/python benchmarks/time_to_loss.py --output $(BENCH)/time_to_loss.json --runs $(BENCH)/runs.jsonl
+	rm $(BENCH)/runs.jsonl  # kept for a second start after an interruption only
+	$(BIN)/python benchmarks/moe_layer.py --quick --output $(BENCH)/moe_layer.json
+	$(BIN)/python benchmarks/candidate_start.py --json > $(BENCH)/candidate_start.json
+	$(BIN)/python benchmarks/results/table.py $(BENCH)
 
 clean:          ## remove what the targets above made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

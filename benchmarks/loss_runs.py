@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from engines import HF, HF_BF16, OURS, OURS_MUON, PLAIN, Network, llama
 from plain_loop import Llama
 from torch import Tensor, nn
-from train_speed import BATCH_SIZE, HF, HF_BF16, OURS, OURS_MUON, PLAIN, llama
 from training_text import Text, batch, bits_per_byte
 
-from archsmith.architecture.tree import Architecture
 from archsmith.model.transformer import build
 from archsmith.train.learner import Learner
 from archsmith.train.precision import choose_dtype
@@ -52,10 +51,10 @@ Look = Callable[[int, float, Callable[[], Mapping[str, Tensor]]], bool]
 
 
 def run(
-    engine: str, architecture: Architecture, text: Text, *, rate: float, seed: int, goal: Goal
+    engine: str, network: Network, text: Text, *, rate: float, seed: int, goal: Goal
 ) -> list[Point]:
     """The points of one training; the first is before any update."""
-    scored = build(architecture, seed=0)
+    scored = build(network.architecture(), seed=0)
     points: list[Point] = []
 
     def look(update: int, cpu_seconds: float, weights: Callable[[], Mapping[str, Tensor]]) -> bool:
@@ -72,13 +71,13 @@ def run(
         judged = update >= JUDGED_FROM * goal.updates
         return judged and level > goal.rival.get(update, float("inf"))
 
-    TRAININGS[engine](architecture, text, rate, seed, goal.updates, look)
+    TRAININGS[engine](network, text, rate, seed, goal.updates, look)
     return points
 
 
 def _train_ours(
     optimizer: str,
-    architecture: Architecture,
+    network: Network,
     text: Text,
     rate: float,
     seed: int,
@@ -98,22 +97,22 @@ def _train_ours(
     )
     cpu = torch.device("cpu")
     dtype = choose_dtype("auto", cpu)
-    learner = Learner(architecture, recipe=recipe, seed=seed, device=cpu, dtype=dtype)
+    learner = Learner(network.architecture(), recipe=recipe, seed=seed, device=cpu, dtype=dtype)
     spent, stop, number = 0.0, False, 0
     while not stop and number < updates:
         started = time.process_time()
         factor = warmup_factor(number, warmup_steps=recipe.warmup_steps)
-        learner.update(batch(text, number, BATCH_SIZE), number=number, factor=factor)
+        learner.update(batch(text, number, network.batch_size), number=number, factor=factor)
         spent += time.process_time() - started
         number += 1
         stop = look(number, spent, learner.masters)
 
 
 def _train_plain(
-    architecture: Architecture, text: Text, rate: float, seed: int, updates: int, look: Look
+    network: Network, text: Text, rate: float, seed: int, updates: int, look: Look
 ) -> None:
     torch.manual_seed(seed)
-    model = Llama(architecture)
+    model = Llama(network.architecture())
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=0.1, fused=True
     )
@@ -121,7 +120,7 @@ def _train_plain(
     while not stop and number < updates:
         started = time.process_time()
         optimizer.param_groups[0]["lr"] = rate * warmup_factor(number, warmup_steps=WARMUP_UPDATES)
-        tokens = torch.from_numpy(batch(text, number, BATCH_SIZE))
+        tokens = torch.from_numpy(batch(text, number, network.batch_size))
         model(tokens[:, :-1], tokens[:, 1:]).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -157,7 +156,7 @@ def canonical(model: Llama) -> dict[str, Tensor]:
 
 def _train_with_trainer(
     precision: str,
-    architecture: Architecture,
+    network: Network,
     text: Text,
     rate: float,
     seed: int,
@@ -167,11 +166,11 @@ def _train_with_trainer(
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     torch.manual_seed(seed)
-    model = llama(architecture)
+    model = llama(network.architecture())
     rows = [
         {"input_ids": row, "labels": row}
         for number in range(updates)
-        for row in np.ascontiguousarray(batch(text, number, BATCH_SIZE)[:, :-1])
+        for row in np.ascontiguousarray(batch(text, number, network.batch_size)[:, :-1])
     ]
 
     class Clock(TrainerCallback):
@@ -192,7 +191,7 @@ def _train_with_trainer(
     with tempfile.TemporaryDirectory(prefix="time-to-loss-") as folder:
         arguments = TrainingArguments(
             output_dir=folder,
-            per_device_train_batch_size=BATCH_SIZE,
+            per_device_train_batch_size=network.batch_size,
             max_steps=updates,
             learning_rate=rate,
             lr_scheduler_type="constant_with_warmup",

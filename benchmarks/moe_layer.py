@@ -1,6 +1,6 @@
 """Mixture-of-experts blocks beside transformers' own: same weights, same tokens, one run.
 
-    python benchmarks/moe_layer.py [--quick] [--rounds 7] [--json]
+    python benchmarks/moe_layer.py [--quick] [--rounds 7] [--output FILE] [--json]
 
 One thread, CPU clock (the neighbours of a shared machine move the wall clock by twice), forward and
 backward with the gradients of input and all weights, engines alternated in each round, each in a
@@ -13,10 +13,10 @@ before anything is timed.
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -27,6 +27,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 from torch import Tensor, nn
+from train_speed import add_output_options, describe, write
 
 from archsmith.architecture.feed_forwards.gated_mlp import GatedMlp
 from archsmith.architecture.feed_forwards.mixture_of_experts import MixtureOfExperts
@@ -287,8 +288,10 @@ def main() -> None:
         "--hidden-sizes", type=int, nargs="+", choices=list(WIDTHS), default=list(WIDTHS)
     )
     parser.add_argument("--quick", action="store_true", help="one size")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_output_options(parser)
     options = parser.parse_args()
+    torch.set_num_threads(1)
+    started = time.time()
     connections, processes = start()
     results = []
     if not options.json:
@@ -302,9 +305,14 @@ def main() -> None:
         connection.send(None)
     for process in processes:
         process.join()
+    report = describe() | {
+        "benchmark": "moe_layer",
+        "command": " ".join(["python", "benchmarks/moe_layer.py", *sys.argv[1:]]),
+        "wall_seconds": time.time() - started,
+        "results": results,
+    }
+    write(report, options)
     if options.json:
-        report = {"torch": torch.__version__, "num_threads": 1, "results": results}
-        print(json.dumps(report, indent=1))
         return
     slowest = min(results, key=lambda result: result["times_best_stock"])
     print(f"least advantage over the best stock block: {slowest['times_best_stock']:.2f}x")

@@ -1,6 +1,7 @@
 """CPU seconds to a fixed held-out level of real text, beside Hugging Face's Trainer.
 
-    python benchmarks/time_to_loss.py [--quick] [--text PATH] [--seeds 2] [--json] [--runs FILE]
+    python benchmarks/time_to_loss.py [--quick] [--text PATH] [--seeds 2] [--runs FILE]
+                                      [--output FILE] [--json]
 
 Two networks (128 wide on bytes, 256 wide with 4096 entries), each trained by every engine on the
 same windows in the same order: the Trainer with LlamaForCausalLM in float32 and with bf16=True, a
@@ -23,6 +24,7 @@ import json
 import multiprocessing
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -34,18 +36,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
+from engines import CPU_NETWORKS, HF, HF_BF16, OURS, OURS_MUON, PLAIN, Network
 from loss_runs import Goal, Point, run
-from train_speed import (
-    CONTEXT_TOKENS,
-    HF,
-    HF_BF16,
-    OURS,
-    OURS_MUON,
-    PLAIN,
-    describe,
-    make_architecture,
-    quiet,
-)
+from train_speed import add_output_options, describe, quiet, write
 from training_text import make_text
 
 ENGINES = (HF, HF_BF16, PLAIN, OURS, OURS_MUON)
@@ -53,22 +46,20 @@ LIBRARIES = ((HF, HF_BF16), (PLAIN,), (OURS, OURS_MUON))
 FIRST_RATES = {HF: 2e-3, PLAIN: 2e-3, OURS: 1e-3, OURS_MUON: 1e-2}
 DEFAULT_RATE = 5e-5  # TrainingArguments.learning_rate
 MOST_RATES = 4
-LOOKS = 20  # at held-out text, in a run of the Trainer
+EVERY = 10  # updates between two looks at held-out text
 HELD_OUT_WINDOWS = 16
 LONGEST = 1.5  # of the Trainer's updates, after which an engine has not reached the target
-# of each network: width, vocabulary, updates
-NETWORKS = ((128, 256, 240), (256, 4096, 120))
-QUICK = ((128, 256, 60),)
+UPDATES = {128: 200, 256: 100}  # of the Trainer, by width
+QUICK_UPDATES = 60
 
 
 class Bench:
     """One network: asks worker processes for trainings, and keeps what they answer."""
 
-    def __init__(
-        self, hidden_size: int, vocab_size: int, updates: int, options: argparse.Namespace
-    ) -> None:
-        self.architecture = make_architecture(hidden_size, vocab_size)
-        self.updates, self.seeds = updates, list(range(options.seeds))
+    def __init__(self, network: Network, options: argparse.Namespace) -> None:
+        self.network = network
+        self.updates = options.updates or UPDATES[network.hidden_size]
+        self.seeds = list(range(options.seeds))
         self._options = options
         self._connections: dict[str, Connection] = {}
         self._kept = list(_read(options.runs)) if options.runs else []
@@ -85,7 +76,7 @@ class Bench:
         """One training, or what is known of it from an earlier start of the script."""
         key = {
             "text": self._options.text,
-            "hidden_size": self.architecture.hidden_size,
+            "hidden_size": self.network.hidden_size,
             "updates": self.updates,
             "engine": engine,
             "rate": rate,
@@ -95,9 +86,9 @@ class Bench:
             if entry["key"] == key:
                 return [Point(*point) for point in entry["points"]]
         longest = self.updates if target is None else round(LONGEST * self.updates)
-        goal = Goal(longest, max(1, self.updates // LOOKS), target, rival or {})
+        goal = Goal(longest, EVERY, target, rival or {})
         connection = self._connect(engine)
-        connection.send((engine, self.architecture, rate, seed, goal))
+        connection.send((engine, self.network, rate, seed, goal))
         points = connection.recv()
         if self._options.runs:
             with self._options.runs.open("a") as file:
@@ -137,7 +128,7 @@ class Bench:
     def results(self) -> dict[str, Any]:
         """What every engine needed to the target."""
         self._say(
-            f"\n{self.architecture.summary()}, {self.updates} updates of the Trainer "
+            f"\n{self.network.architecture().summary()}, {self.updates} updates of the Trainer "
             f"(CPU seconds, held-out text)"
         )
         rate, runs, rates = self.search(HF, None)
@@ -156,7 +147,7 @@ class Bench:
             untouched = {"rate": DEFAULT_RATE, "points": points}
         self.close()
         return {
-            "architecture": self.architecture.summary(),
+            "architecture": self.network.architecture().summary(),
             "updates": self.updates,
             "target_bits_per_byte": target,
             "engines": found,
@@ -203,16 +194,16 @@ def serve(connection: Connection, options: argparse.Namespace) -> None:
     """Trainings in a process of its own per library, as told."""
     torch.set_num_threads(1)
     while (order := connection.recv()) is not None:
-        engine, architecture, rate, seed, goal = order
+        engine, network, rate, seed, goal = order
         text = make_text(
             options.text,
             options.folder,
-            vocab_size=architecture.vocab_size,
-            context_tokens=CONTEXT_TOKENS,
+            vocab_size=network.vocab_size,
+            context_tokens=network.context_tokens,
             held_out_windows=HELD_OUT_WINDOWS,
         )
         with quiet():
-            points = run(engine, architecture, text, rate=rate, seed=seed, goal=goal)
+            points = run(engine, network, text, rate=rate, seed=seed, goal=goal)
         connection.send(points)
 
 
@@ -288,30 +279,34 @@ def main() -> None:
     parser.add_argument("--hidden-sizes", type=int, nargs="+", choices=(128, 256))
     parser.add_argument("--runs", type=Path, help="file that keeps every training, to resume")
     parser.add_argument("--quick", action="store_true", help="one network, one seed, no search")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_output_options(parser)
     options = parser.parse_args()
     if options.quick:
-        options.seeds = 1
+        options.seeds, options.hidden_sizes, options.updates = 1, [128], QUICK_UPDATES
+    if not options.json:
+        minutes = "1 minute" if options.quick else "12 minutes"
+        print(f"torch {torch.__version__}, one thread, CPU clock; about {minutes}")
     torch.set_num_threads(1)
     started = time.time()
     with tempfile.TemporaryDirectory(prefix="time-to-loss-") as folder:
         options.folder = Path(folder)
         results = [
-            Bench(hidden_size, vocab_size, options.updates or updates, options).results()
-            for hidden_size, vocab_size, updates in (QUICK if options.quick else NETWORKS)
-            if options.hidden_sizes is None or hidden_size in options.hidden_sizes
+            Bench(network, options).results()
+            for network in CPU_NETWORKS
+            if options.hidden_sizes is None or network.hidden_size in options.hidden_sizes
         ]
     report = describe() | {
+        "benchmark": "time_to_loss",
+        "command": " ".join(["python", "benchmarks/time_to_loss.py", *sys.argv[1:]]),
         "text": options.text or "Python's own library",
         "seeds": options.seeds,
         "wall_seconds": time.time() - started,
         "results": results,
     }
-    if options.json:
-        print(json.dumps(report, indent=1))
-        return
-    for result in results:
-        print_table(result)
+    write(report, options)
+    if not options.json:
+        for result in results:
+            print_table(result)
 
 
 if __name__ == "__main__":
