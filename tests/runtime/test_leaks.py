@@ -21,7 +21,7 @@ from archsmith.trial import TrialState
 
 WARM_TRIALS, TRIALS = 200, 1000
 # Memory freed in pieces between others that are in use, which the C library cannot use again.
-MAX_GROWTH_BYTES = 8 * 2**20
+MAX_GROWTH_BYTES = 16 * 2**20
 # Caches of fewer entries are not of candidates.
 LARGE_CACHE = 1000
 
