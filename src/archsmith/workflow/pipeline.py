@@ -30,7 +30,7 @@ from archsmith.data.verbatim import build_index
 from archsmith.device.environment import environment, num_usable_cores
 from archsmith.device.profile import lone_threads, training_profile
 from archsmith.device.target import Target, load_target
-from archsmith.errors import EvaluationError, StoreError
+from archsmith.errors import ConfigError, EvaluationError, StoreError
 from archsmith.evaluators.base import Progress
 from archsmith.export.formats.gguf import PART as GGUF
 from archsmith.halving import Halving, plan_rungs
