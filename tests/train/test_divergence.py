@@ -89,7 +89,7 @@ def test_a_weight_that_is_not_finite_is_caught_in_the_loss(block, value):
 
 
 @pytest.mark.parametrize(
-    ("block", "value"), zip(BLOCKS, [math.nan, math.inf, -math.inf] * 2, strict=True)
+    ("block", "value"), list(zip(BLOCKS, [math.nan, math.inf, -math.inf] * 2, strict=True))
 )
 def test_a_gradient_that_is_not_finite_is_caught_where_the_loss_is_finite(block, value):
     learner = trained(block)

@@ -107,7 +107,7 @@ def _serve(requests: socket.socket, evaluator: Evaluator, threads: int) -> None:
 
 def _ended() -> list[tuple[int, int]]:
     """(pid, exit code) of the children that have ended since."""
-    ended = []
+    ended: list[tuple[int, int]] = []
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
