@@ -140,7 +140,8 @@ class Observation(Spec):
     """Everything a strategy may know of one trial: the latest metrics, at the highest rung done.
 
     `values[i]` belongs to the i-th objective and is None until it is known. `rung` is -1 before
-    the first rung is finished.
+    the first rung is finished. `curve` holds a few (train_bytes, bits_per_byte) of the trunk, by
+    bytes: its score at every rung done, and what has been read of it since.
     """
 
     number: NonNegativeInt
@@ -151,6 +152,7 @@ class Observation(Spec):
     strategy: str = ""
     parents: tuple[int, ...] = ()
     reason: str = ""
+    curve: tuple[tuple[float, float], ...] = ()
 
     def values(self, objectives: Sequence[str]) -> tuple[float, ...] | None:
         """The objectives' values, or None while one is unknown."""

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from archsmith.errors import ConfigError, EvaluationError
-from archsmith.strategies import _guide
+from archsmith.strategies import _fits
 from archsmith.strategies._drafts import Finished, merit
 from archsmith.strategies._pool import by_merit
 from archsmith.strategies.law_guided import LawGuided
@@ -162,8 +162,8 @@ def test_without_a_surrogate_the_best_are_mutated_and_the_note_says_so(monkeypat
     def failing(*args, **options):
         raise EvaluationError("no surrogate fits the readings: planted")
 
-    monkeypatch.setattr(_guide, "fit_surrogate", failing)
-    monkeypatch.setattr(_guide, "_fits", {})
+    monkeypatch.setattr(_fits, "fit_surrogate", failing)
+    monkeypatch.setattr(_fits, "_fits", {})
     proposal = LawGuided(**QUICK).propose(problem, history, problem.rng(12))
     assert "without a surrogate" in proposal.note
     assert "planted" in proposal.note
@@ -207,7 +207,7 @@ def test_between_two_fits_nothing_is_fitted(monkeypatch):
     def refused(*args, **options):
         raise AssertionError("fitted again")
 
-    monkeypatch.setattr(_guide, "fit_surrogate", refused)
+    monkeypatch.setattr(_fits, "fit_surrogate", refused)
     assert strategy.propose(problem, history, problem.rng(40)).note.startswith("bits_per_byte by")
 
 

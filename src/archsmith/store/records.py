@@ -29,6 +29,8 @@ class JobState(StrEnum):
 
 # The one option that is ours: the job lets an eliminated trial run on. Evaluators do not see it.
 AUDIT = "audit"
+_BITS = "bits_per_byte"
+_SINCE = 3  # readings since the last score that an observation holds, beside the latest
 OPEN_STATES = (JobState.WAITING, JobState.LEASED, JobState.LOST)
 
 
@@ -179,7 +181,32 @@ class TrialRecord:
             strategy=self.strategy,
             parents=self.parents,
             reason=self.reason,
+            curve=self.trunk_curve,
         )
+
+    @property
+    def trunk_curve(self) -> tuple[tuple[float, float], ...]:
+        """(train_bytes, bits_per_byte) at every rung done, and a few of what was read since.
+
+        What is read in training lies beside the score by an amount that the last rung shows: it is
+        shifted by that, and left out before the first score.
+        """
+        scored = {
+            float(job.train_bytes): job.metrics[_BITS]
+            for job in self._done(JobKind.RUNG)
+            if _BITS in job.metrics and job.train_bytes > 0
+        }
+        if not scored:
+            return ()
+        last = max(scored)
+        read = [(row[0], row[3]) for row in self.curve if row[2] == f"train_{_BITS}"]
+        before = [value for train_bytes, value in read if train_bytes <= last]
+        since = [(b, v) for b, v in read if b > last] if before else []
+        # the latest, and those at a half, a quarter ... of the way to it
+        kept = {since[len(since) * (2**part - 1) // 2**part] for part in range(_SINCE) if since}
+        kept |= set(since[-1:])
+        shifted = [(float(b), v + scored[last] - before[-1]) for b, v in sorted(kept)]
+        return (*sorted(scored.items()), *shifted)
 
     def _done(self, kind: JobKind) -> list[JobRecord]:
         return [job for job in self.jobs if job.kind is kind and job.state is JobState.DONE]

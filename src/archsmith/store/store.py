@@ -216,7 +216,8 @@ class Store:
         return found[0]
 
     def changes(self, study: str, *, since: int) -> tuple[int, list[TrialRecord]]:
-        """Trials changed after revision `since` (without curves), and the revision reached."""
+        """Trials changed after revision `since` and the revision reached; the curves of
+        unfinished ones alone."""
         record = self.study(study)
         with transaction(self.engine, "read") as connection:
             return trials.changed(connection, record, since=since, curves=False)

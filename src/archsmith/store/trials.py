@@ -112,6 +112,7 @@ _CHANGED_READINGS = (
     .where(_HERE)
     .order_by(schema.readings.c.train_bytes, schema.readings.c.id)
 )
+_UNFINISHED_READINGS = _CHANGED_READINGS.where(_candidates.c.state == TrialState.PENDING.value)
 _ALL = 2**31 - 1
 
 
@@ -123,7 +124,10 @@ def changed(
     curves: bool,
     number: int | None = None,
 ) -> tuple[int, list[TrialRecord]]:
-    """Trials changed after revision `since`, by number, and the revision reached."""
+    """Trials changed after revision `since`, by number, and the revision reached.
+
+    Without `curves` only unfinished trials have theirs, as a strategy may ask for them.
+    """
     where = {
         "study": study.id,
         "since": since,
@@ -145,9 +149,8 @@ def _jobs(
     for row in connection.execute(_CHANGED_METRICS, where):
         metrics[row.job_id][row.name] = row.value
     readings: dict[int, list[tuple[int, float, str, float]]] = defaultdict(list)
-    if curves:
-        for row in connection.execute(_CHANGED_READINGS, where):
-            readings[row.job_id].append((row.train_bytes, row.seconds, row.name, row.value))
+    for row in connection.execute(_CHANGED_READINGS if curves else _UNFINISHED_READINGS, where):
+        readings[row.job_id].append((row.train_bytes, row.seconds, row.name, row.value))
     jobs: dict[int, list[JobRecord]] = defaultdict(list)
     for row in connection.execute(_CHANGED_JOBS, where):
         curve = tuple(readings.get(row.id, ()))

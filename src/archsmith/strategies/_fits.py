@@ -1,0 +1,252 @@
+"""What is fitted to a history: the surrogate of one metric, and how trials become its readings.
+
+A surrogate is fitted to the beginning of a history and conditioned on the rest, so that not every
+result asks for another fit; what was fitted is kept for as long as it is asked for again.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+
+from archsmith.errors import EvaluationError
+from archsmith.strategies._drafts import Finished
+from archsmith.strategies._pool import by_merit, features
+from archsmith.surrogate.earlier import earlier_readings
+from archsmith.surrogate.process import Kind
+from archsmith.surrogate.readings import Reading, has_law
+from archsmith.surrogate.surrogate import Surrogate, fit_surrogate
+from archsmith.trial import Observation, Problem, TrialState
+
+_LEAST_NEW = 4  # finished trials between two fits
+_EARLIER = 96  # readings of earlier studies that are fitted
+_KEPT = 64  # fits
+_BITS = "bits_per_byte"
+
+
+class Settings(Protocol):
+    """What the strategy sets."""
+
+    @property
+    def max_fitted(self) -> int: ...
+    @property
+    def refit_share(self) -> float: ...
+    @property
+    def iterations(self) -> int: ...
+    @property
+    def earlier(self) -> tuple[str, ...]: ...
+    @property
+    def surrogate(self) -> Literal["chosen", "process"]: ...
+
+
+class Known(NamedTuple):
+    """A metric of a trial."""
+
+    number: int
+    point: Any
+    value: float
+    rung: int
+
+
+class Learned(NamedTuple):
+    """What is known of a metric that is learned.
+
+    Attributes:
+        surrogate: fitted to the first trials.
+        transform: how it sees values.
+        readings: what trials are to it.
+        reading: a point (with its trial's number, if it has one) at the end of its training.
+        is_whole: whether all trials were fitted.
+    """
+
+    surrogate: Surrogate
+    transform: Callable[[float], float]
+    readings: Callable[[Sequence["Known"]], list[Reading]]
+    reading: Callable[[Any, int | None], Reading]
+    is_whole: bool
+
+
+def metric(history: Sequence[Observation], name: str) -> list[Known]:
+    """The finite values of a metric, of each point its last, in the order of the trials."""
+    found: dict[Any, Known] = {}
+    for observation in history:
+        value = observation.metrics.get(name)
+        if value is None or observation.state is TrialState.FAILED or not math.isfinite(value):
+            continue
+        point = observation.architecture
+        found.pop(point, None)
+        found[point] = Known(observation.number, point, value, observation.rung)
+    return list(found.values())
+
+
+def learn(
+    problem: Problem,
+    name: str,
+    history: Sequence[Observation],
+    trials: Sequence[Finished],
+    settings: Settings,
+) -> Learned:
+    """The metric's surrogate. Raises EvaluationError where none can be fitted."""
+    known = metric(history, name)
+    first = known[: _fitted_at(len(known), settings.refit_share)]
+    # of the fitted ones alone: else every result would ask for another fit
+    values = np.array([one.value for one in first])
+    transform = transform_of(values, name)
+    if len(problem.objectives) == 1 and not has_law(tuple(features(problem, known[0].point))):
+        transform = _compressed(transform, values)
+    knows_text = _knows_text(problem, known)
+    earlier = [
+        one._replace(value=transform(one.value))
+        for one in earlier_readings(
+            settings.earlier,
+            name,
+            tuple(features(problem, known[0].point)),
+            knows_text=knows_text,
+        )
+    ]
+    earlier = earlier[:: max(1, math.ceil(len(earlier) / _EARLIER))]
+
+    curves = _curves(problem, history, knows_text=knows_text and name == _BITS)
+
+    def readings(some: Sequence[Known]) -> list[Reading]:
+        # the best of these, whatever came later: else every result would ask for another fit
+        then = [trial for trial in trials if trial.number <= some[-1].number]
+        priority = {then[index].number: place for place, index in enumerate(by_merit(then))}
+        chosen = _choose(some, priority, settings.max_fitted)
+        own = [
+            _reading(problem, o.point, o.number, transform(o.value), o.rung, knows_text=knows_text)
+            for o in chosen
+        ]
+        # what trunks were read at elsewhere, the latest trials' first: at most half as many again
+        along = [
+            reading._replace(value=transform(value), train_bytes=train_bytes)
+            for reading in reversed(own)
+            for train_bytes, value in curves.get(reading.trunk, ())
+            if train_bytes != reading.train_bytes
+        ]
+        return [*earlier, *own, *along[: settings.max_fitted // 2]]
+
+    fitted = np.array([transform(value) for value in values])
+    unit = 1.0 if name == _BITS else max(float(np.median(np.abs(fitted))), 1e-9)
+    is_loss = name == _BITS or _falls_with_size([features(problem, o.point) for o in first], fitted)
+    return Learned(
+        surrogate=_fit(readings(first), unit=unit, law=is_loss, settings=settings),
+        transform=transform,
+        readings=readings,
+        reading=lambda point, number: _reading(
+            problem, point, number, 0.0, -1, knows_text=knows_text
+        ),
+        is_whole=len(first) == len(known),
+    )
+
+
+def _curves(
+    problem: Problem, history: Sequence[Observation], *, knows_text: bool
+) -> dict[Any, tuple[tuple[float, float], ...]]:
+    """What the trunk of each trial was read at, beside its last score."""
+    if not knows_text:
+        return {}
+    return {
+        observation.number: tuple(
+            (train_bytes, value)
+            for train_bytes, value in observation.curve
+            if train_bytes > 0 and math.isfinite(value)
+        )
+        for observation in history
+        if observation.curve and observation.state is not TrialState.FAILED
+    }
+
+
+def _knows_text(problem: Problem, known: Sequence[Known]) -> bool:
+    return bool(problem.rungs) and all(one.rung >= 0 for one in known)
+
+
+def _reading(
+    problem: Problem, point: Any, number: int | None, value: float, rung: int, *, knows_text: bool
+) -> Reading:
+    """A trial, or a point asked for, after a rung's text."""
+    text = float(problem.rungs[rung].train_bytes) if knows_text else None
+    return Reading(features(problem, point), value, text, trunk=number if knows_text else None)
+
+
+_fits: OrderedDict[Any, Surrogate] = OrderedDict()
+
+
+def _fit(readings: Sequence[Reading], *, unit: float, law: bool, settings: Settings) -> Surrogate:
+    names = tuple(readings[0].features)
+    rows = tuple(
+        (r.value, r.train_bytes, r.trunk, *(r.features[name] for name in names)) for r in readings
+    )
+    plain = settings.surrogate == "process"
+    key = (names, unit, law, plain, settings.iterations, rows)
+    if key not in _fits:
+        try:
+            _fits[key] = fit_surrogate(
+                readings,
+                unit=unit,
+                kinds=(Kind.PROCESS,) if plain else tuple(Kind),
+                law=law and not plain,
+                iterations=settings.iterations,
+                calibrate=False,
+            )
+        except ValueError as error:
+            raise EvaluationError(f"the surrogate does not fit: {error}") from error
+        if len(_fits) > _KEPT:
+            _fits.popitem(last=False)
+    _fits.move_to_end(key)
+    return _fits[key]
+
+
+def _fitted_at(count: int, share: float) -> int:
+    """The largest number of trials, up to `count`, after which a surrogate is fitted anew."""
+    last, after = 1, 1
+    while after <= count:
+        last, after = after, max(after + _LEAST_NEW, math.ceil(after * (1 + share)))
+    return last
+
+
+def _choose(known: Sequence[Known], priority: dict[int, int], max_fitted: int) -> Sequence[Known]:
+    """At most so many trials: half of them the best, a quarter the latest, others evenly."""
+    if len(known) <= max_fitted:
+        return known
+    order = sorted(known, key=lambda one: priority.get(one.number, len(priority)))
+    kept = {one.number for one in order[: max_fitted // 2]}
+    kept |= {one.number for one in known[-(max_fitted // 4) :]}
+    rest = [one for one in known if one.number not in kept]
+    room = max_fitted - len(kept)
+    kept |= {rest[int(place)].number for place in np.linspace(0, len(rest) - 1, max(room, 0))}
+    return [one for one in known if one.number in kept]
+
+
+def transform_of(values: np.ndarray, name: str) -> Callable[[float], float]:
+    """Bits are logarithms already; of other positive metrics the logarithm is modelled."""
+    if name != _BITS and (values > 0).all():
+        least = float(values.min())
+        return lambda value: math.log(max(value, 1e-3 * least))
+    return lambda value: value
+
+
+def _compressed(
+    transform: Callable[[float], float], values: np.ndarray
+) -> Callable[[float], float]:
+    """What is worse than the median counts by its logarithm (Eriksson & Poloczek 2021, arXiv
+    2002.08526): how bad the bad ones are says little about which of the good ones is the best."""
+    changed = np.array([transform(value) for value in values])
+    middle = float(np.median(changed))
+    spread = float(np.median(np.abs(changed - middle))) or float(changed.std()) or 1.0
+
+    def compressed(value: float) -> float:
+        away = (transform(value) - middle) / spread
+        return math.log1p(away) if away > 0 else away
+
+    return compressed
+
+
+def _falls_with_size(tables: Sequence[dict[str, float]], values: np.ndarray) -> bool:
+    """Whether larger networks have smaller values: then a law of loss may be its mean."""
+    sizes = [table.get("log_num_non_embedding_params", 0.0) for table in tables]
+    if len(values) < 3 or np.ptp(sizes) == 0:
+        return False
+    return float(np.polyfit(sizes, values, 1)[0]) < 0
