@@ -16,6 +16,7 @@ archsmith.export_model(model, "notes-files")
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ from archsmith.trial import Limit
 from archsmith.units import parse_bytes
 from archsmith.workflow.fitting import measure_latency
 from archsmith.workflow.pipeline import LEAST_UPDATES, RUNG_SCORE_BYTES
-from archsmith.workflow.workspace import bytes_per_token
+from archsmith.workflow.workspace import bytes_per_token, training_settings
 
 if TYPE_CHECKING:
     from archsmith.evaluators.trunk_training import TrunkTraining
@@ -111,15 +112,19 @@ def create_study(
     """
     from archsmith.export.layout import prefix_num_bytes
 
-    context = CostContext(tokenizer_bytes=prefix_num_bytes(tokenizer))
     parsed = [Limit.parse(limit) if isinstance(limit, str) else limit for limit in limits]
     measured = {*objectives, *(limit.metric for limit in parsed)}
-    recipe = recipe or Recipe()
-    least = max(2 * recipe.warmup_steps, LEAST_UPDATES) * recipe.batch_tokens
+    trained_by = recipe or Recipe()
+    tokenizer_bytes = prefix_num_bytes(tokenizer)
+    least = max(2 * trained_by.warmup_steps, LEAST_UPDATES) * trained_by.batch_tokens
     total = parse_bytes(train_bytes)
 
+    @cache  # torch is imported when the first candidate is counted
+    def context() -> CostContext:
+        return CostContext(tokenizer_bytes=tokenizer_bytes, training=training_settings(trained_by))
+
     def metrics(architecture: Architecture) -> Mapping[str, float]:
-        return static_metrics(architecture, context)
+        return static_metrics(architecture, context())
 
     return create_bare_study(
         study_name=study_name,

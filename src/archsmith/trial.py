@@ -4,6 +4,7 @@ Values only; nothing here runs or stores anything. A strategy sees a `Problem` a
 `Observation`s; a space may hold anything frozen and hashable, so a recorded table is a space too.
 """
 
+import copy
 import operator
 import random
 import re
@@ -31,6 +32,7 @@ METRICS: dict[str, str] = {
     "bits_per_byte": "held-out bits per byte of text",
     "file_bytes": "bytes of the written GGUF file",
     "peak_memory_bytes": "resident bytes while generating at the full context",
+    "train_memory_bytes": "resident bytes of a worker that trains and scores the network",
     "decode_ms_per_token": "milliseconds per generated token, one sequence",
     "num_params": "parameters",
     "num_active_params": "parameters used for one token",
@@ -249,6 +251,12 @@ class Problem:
         self.static_metrics = static_metrics
         self.seed = seed
         self.start = tuple(start)
+
+    def within(self, *limits: Limit) -> "Problem":
+        """The same problem under further limits."""
+        narrower = copy.copy(self)
+        narrower.limits = (*self.limits, *limits)
+        return narrower
 
     def broken_limits(self, point: Any) -> list[tuple[Limit, float]]:
         """The limits that `point` breaks by exact cost models, with the values."""

@@ -2,14 +2,29 @@
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from archsmith import registry
 from archsmith.architecture.tree import Architecture
+from archsmith.device.training_choice import NumberFormat
 from archsmith.errors import ExportError
 
 # bytes of GGUF metadata that a vocabulary of this size needs (tokens, types, merges)
 TokenizerBytes = Callable[[int], int]
+
+
+class TrainingSettings(NamedTuple):
+    """What of a training recipe decides about memory; as it stands, the default recipe's.
+
+    Attributes:
+        optimizer: `muon` or `adamw`.
+        batch_tokens: tokens per update, rounded to whole windows of the context.
+        dtype: of weights and activations.
+    """
+
+    optimizer: Literal["muon", "adamw"] = "muon"
+    batch_tokens: int = 1024
+    dtype: NumberFormat = "float32"
 
 
 class CostContext(NamedTuple):
@@ -19,10 +34,12 @@ class CostContext(NamedTuple):
         tokenizer_bytes: GGUF metadata bytes for a vocabulary size; None if no tokenizer is known,
             then `file_bytes` counts tensors and architecture keys only.
         context_length: tokens at which memory is counted; None for the architecture's own maximum.
+        training: how candidates are trained.
     """
 
     tokenizer_bytes: TokenizerBytes | None = None
     context_length: int | None = None
+    training: TrainingSettings = TrainingSettings()
 
 
 class CostModel(NamedTuple):

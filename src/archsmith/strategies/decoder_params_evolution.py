@@ -104,7 +104,9 @@ def _proxy_values(problem: Problem, point: Any) -> tuple[float, ...]:
             "of every point"
         )
     costs = [name for name in problem.objectives if name in metrics]
-    costs = costs or [limit.metric for limit in problem.limits if limit.metric in metrics]
+    # what training takes is no cost of the network that comes of it
+    limited = (limit.metric for limit in problem.limits if limit.metric != "train_memory_bytes")
+    costs = costs or [name for name in limited if name in metrics]
     signs = {limit.metric: -1.0 for limit in problem.limits if limit.comparison == ">="}
     names = [name for name in dict.fromkeys(costs or ["num_params"]) if name in metrics]
     costly = [signs.get(name, 1.0) * metrics[name] for name in names if name != proxy]

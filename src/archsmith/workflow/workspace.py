@@ -10,7 +10,7 @@ from pathlib import Path
 
 from archsmith.architecture.tree import Architecture
 from archsmith.config import content_hash
-from archsmith.cost.base import CostContext, static_metrics
+from archsmith.cost.base import CostContext, TrainingSettings, static_metrics
 from archsmith.data.corpus import Corpus, CorpusConfig, Split
 from archsmith.data.token_file import TokenFile
 from archsmith.data.tokenizer import Tokenizer
@@ -18,6 +18,7 @@ from archsmith.errors import ConfigError, MissingExtraError
 from archsmith.export.layout import prefix_num_bytes
 from archsmith.space.dimensions import Vocabulary, equal_context
 from archsmith.space.space import ArchitectureSpace, Exportable
+from archsmith.train.recipe import Recipe
 from archsmith.trial import Problem, Rung
 from archsmith.workflow.search_config import SearchConfig, TokenizerConfig
 
@@ -144,8 +145,11 @@ class Workspace:
 
     @cached_property
     def cost_context(self) -> CostContext:
-        """What the cost models need: the exact metadata bytes of every vocabulary."""
-        return CostContext(tokenizer_bytes=prefix_num_bytes(self.tokenizer))
+        """What the cost models need: metadata bytes of every vocabulary, and the recipe."""
+        return CostContext(
+            tokenizer_bytes=prefix_num_bytes(self.tokenizer),
+            training=training_settings(self.config.training),
+        )
 
     def static_metrics(self, architecture: Architecture) -> dict[str, float]:
         """Every metric that is known without running the model."""
@@ -164,6 +168,18 @@ class Workspace:
             seed=self.config.seed,
             start=start,
         )
+
+
+def training_settings(recipe: Recipe) -> TrainingSettings:
+    """What the cost models need of a recipe. `auto` is what this machine trains in."""
+    dtype = recipe.dtype
+    if dtype == "auto":
+        from archsmith.train.precision import choose_device, choose_dtype, dtype_name
+
+        dtype = dtype_name(choose_dtype(dtype, choose_device("auto")))
+    return TrainingSettings(
+        optimizer=recipe.optimizer, batch_tokens=recipe.batch_tokens, dtype=dtype
+    )
 
 
 def prepare_corpus(config: CorpusConfig, output_dir: Path, *, root: Path, report: Report) -> Corpus:

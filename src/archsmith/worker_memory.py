@@ -1,0 +1,35 @@
+"""What one worker may use of the machine's memory, and the limit on candidates it makes.
+
+The limit is decided when a study is first optimized and kept with it, so that a continued search
+rejects what it would have rejected before. What kills a worker is decided anew at every start.
+"""
+
+import psutil
+
+from archsmith.store.store import Store
+from archsmith.trial import Limit
+
+NOTE = "worker_memory_bytes"
+METRIC = "train_memory_bytes"
+_SHARE_OF_FREE = 0.9  # the rest is for the search itself and whoever else is there
+
+
+class WorkerMemory(Limit):
+    """The limit that nobody wrote down: a candidate's training has to fit into a worker."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} (what a worker may use)"
+
+
+def share_of_memory(num_workers: int) -> int:
+    """Bytes one of so many workers may use of what is free now."""
+    return round(_SHARE_OF_FREE * psutil.virtual_memory().available / num_workers)
+
+
+def worker_memory(store: Store, study: str, allowed: int, *, asked: bool) -> WorkerMemory:
+    """The limit of a study: the one it began with, unless the user asked for `allowed` bytes."""
+    kept = store.notes(study).get(NOTE)
+    if kept is None or asked:
+        store.put_note(study, NOTE, allowed)
+        kept = allowed
+    return WorkerMemory(metric=METRIC, comparison="<=", value=float(kept))
