@@ -7,14 +7,12 @@ import json
 import os
 import signal
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from archsmith.evaluators.base import Progress, Request, Result
 from archsmith.evaluators.trunk_training import TrunkTraining
-from helpers_study import Toy
 
 
 class Spy(TrunkTraining):
@@ -52,12 +50,3 @@ class Spy(TrunkTraining):
     def _write(self, **what: Any) -> None:
         with self.log.open("a") as file:
             file.write(json.dumps({"pid": os.getpid(), "parent": os.getppid(), **what}) + "\n")
-
-
-class Threaded(Toy):
-    """An evaluator whose library keeps a thread."""
-
-    type: Literal["threaded"] = "threaded"  # type: ignore[assignment]
-
-    def warm_up(self, *, num_threads: int) -> None:
-        threading.Thread(target=threading.Event().wait, daemon=True).start()

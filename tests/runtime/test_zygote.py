@@ -11,8 +11,9 @@ from typing import IO, Any
 
 import psutil
 import pytest
-from runtime_evaluators import Spy, Threaded
+from runtime_evaluators import Spy
 from runtime_helpers import STUDY, add_trial, make_text, network, real_store
+from runtime_threaded import Threaded
 
 from archsmith.evaluators.trunk_training import TrunkTraining
 from archsmith.runtime import events, processes
@@ -58,6 +59,14 @@ def zygotes() -> list[psutil.Process]:
 def said(errors: IO[bytes]) -> str:
     errors.seek(0)
     return errors.read().decode()
+
+
+def assert_fit(zygote: psutil.Process) -> None:
+    """Warm, with one thread, and without a database."""
+    assert any("libtorch" in entry.path for entry in zygote.memory_maps())
+    assert zygote.num_threads() == 1
+    assert not [file for file in zygote.open_files() if ".db" in file.path]
+    assert zygote.net_connections("inet") == []
 
 
 def supervise(store: Store, done: Callable[[], bool], **settings: Any) -> None:
@@ -112,30 +121,23 @@ def test_both_kinds_of_worker_end_and_say_why_alike(
     assert not psutil.Process().children()
 
 
-def test_a_zygote_has_one_thread_torch_and_nothing_open(
-    tmp_path: Path, life_line: int, errors: IO[bytes], text: dict[str, Any]
-) -> None:
-    evaluator = TrunkTraining(**text)
-    store = real_store(tmp_path, evaluator)
-    zygote = Zygote(dump_evaluator(evaluator), life_line, threads=1, on_notice=lambda text: None)
-    try:
-        worker = zygote.start([store.url, STUDY], threads=1, errors=errors)
-        assert worker.wait(60) == 0, said(errors)
-        process = psutil.Process(zygote.pid)
-        assert process.num_threads() == 1
-        assert any("libtorch" in entry.path for entry in process.memory_maps())
-        assert not [file for file in process.open_files() if ".db" in file.path]
-        assert process.net_connections("inet") == []
-    finally:
-        zygote.close()
-
-
 def test_a_candidates_process_imports_no_more_than_it_needs(
     tmp_path: Path, text: dict[str, Any]
 ) -> None:
     store = real_store(tmp_path, Spy(**text, log=tmp_path / "log"))
     add_trial(store, 0, network(), train_bytes=2000)
-    supervise(store, is_done(store, 0), threads=2)
+    looked: list[int] = []
+
+    def done() -> bool:
+        if not is_done(store, 0)():
+            return False
+        if not looked:
+            (zygote,) = zygotes()
+            assert_fit(zygote)
+            looked.append(zygote.pid)
+        return True
+
+    supervise(store, done, threads=2)
     (job,) = store.trial(STUDY, 0).jobs
     assert (job.state, job.threads, job.error) == (JobState.DONE, 2, "")
     last = json.loads((tmp_path / "log").read_text().splitlines()[-1])
@@ -146,6 +148,7 @@ def test_a_candidates_process_imports_no_more_than_it_needs(
     assert last["num_threads"] == 2
     assert last["tasks"] >= 2
     assert last["session"]
+    assert last["parent"] == looked[0]
     assert last["product"] == 600.0
 
 
