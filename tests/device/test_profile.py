@@ -14,6 +14,7 @@ from archsmith.device.profile import (
     default_path,
     load_profile,
     own_profile,
+    training_profile,
 )
 from archsmith.errors import ConfigError
 
@@ -91,3 +92,17 @@ def test_a_damaged_profile_is_named(tmp_path: Path) -> None:
     path.write_text('{"device": "cpu"')
     with pytest.raises(ConfigError, match=r"device\.json"):
         load_profile(path)
+
+
+def test_in_a_shared_home_another_machines_profile_counts_as_none(
+    profile: DeviceProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = environment().model_copy(update={"processor": "Abacus 9000"})
+    foreign = profile.model_copy(update={"environment": other})
+    monkeypatch.delenv(PROFILE_VARIABLE, raising=False)
+    monkeypatch.setattr("archsmith.device.profile.default_path", lambda: tmp_path / "device.json")
+    assert training_profile() is None
+    (tmp_path / "device.json").write_text(foreign.model_dump_json())
+    assert training_profile() is None
+    (tmp_path / "device.json").write_text(profile.model_dump_json())
+    assert training_profile() == profile

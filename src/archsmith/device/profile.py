@@ -127,19 +127,21 @@ def training_profile() -> DeviceProfile | None:
         written = path.stat().st_mtime_ns
     except OSError:
         return None
-    if PROFILE_VARIABLE not in os.environ:
-        return own_profile()
-    return _checked(path, written) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return _checked(path, written)
+    except ConfigError as error:
+        if PROFILE_VARIABLE not in os.environ:
+            return None
+        raise ConfigError(f"{path}, which {PROFILE_VARIABLE} names: {error}") from None
 
 
 @lru_cache(maxsize=4)
 def _checked(path: Path, written: int) -> DeviceProfile:
     """A profile of this machine; read once for as long as it is not written anew."""
     found = load_profile(path)
-    try:
-        found.require_here()
-    except ConfigError as error:
-        raise ConfigError(f"{path}, which {PROFILE_VARIABLE} names: {error}") from None
+    found.require_here()
     return found
 
 

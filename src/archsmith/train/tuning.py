@@ -353,7 +353,8 @@ def _note(
 ) -> None:
     for way, seconds in found.items():
         low, middle, high = (1e3 * figure for figure in quartiles(seconds))
-        name = f"{way} {unit}" if isinstance(way, int) else way
+        plural = unit.removesuffix("s") if way == 1 else unit
+        name = f"{way} {plural}" if isinstance(way, int) else way
         timings.append(
             KernelTiming(
                 what=what, dtype=dtype, way=name, ms=middle, ms_low=low, ms_high=high,
