@@ -25,7 +25,7 @@ from archsmith.train.recipe import DEFAULTS, Recipe
 from archsmith.train.schedule import warmup_factor
 
 WARMUP_UPDATES = 40
-# A rate that is behind the best so far after this share of a run is given up.
+# A rate that is behind the best so far after this share of a run, and warmed up, is given up.
 JUDGED_FROM = 1 / 3
 
 
@@ -43,7 +43,7 @@ class Goal(NamedTuple):
     updates: int
     every: int  # updates between two looks at held-out text
     target: float | None
-    rival: Mapping[int, float]  # update -> bits per byte to stay below, from JUDGED_FROM on
+    rival: Mapping[int, float]  # update -> bits per byte to stay below, once it is judged
 
 
 # (update from 1, CPU seconds so far, weights by canonical name) -> whether to stop
@@ -68,7 +68,7 @@ def run(
         points.append(Point(update, cpu_seconds, level))
         if goal.target is not None and level <= goal.target:
             return True
-        judged = update >= JUDGED_FROM * goal.updates
+        judged = update >= max(WARMUP_UPDATES, JUDGED_FROM * goal.updates)
         return judged and level > goal.rival.get(update, float("inf"))
 
     TRAININGS[engine](network, text, rate, seed, goal.updates, look)
