@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import click
 import pytest
 
 from archsmith import registry
@@ -80,6 +81,9 @@ def test_every_option_of_a_typed_command_exists(page: Path) -> None:
                 continue
             command = group.get_command(None, words[1])  # type: ignore[arg-type]
             assert command is not None, line
+            if isinstance(command, click.Group) and words[2:3] and not words[2].startswith("-"):
+                command = command.get_command(None, words[2])  # type: ignore[arg-type]
+                assert command is not None, line
             known = {name for one in command.params for name in one.opts}
             given = {word.split("=")[0] for word in words[2:] if word.startswith("--")}
             assert given <= known | {"--help"}, line

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from archsmith.cli.device import command
 from archsmith.device.probe import probe
 from archsmith.device.profile import PROFILE_VARIABLE, load_profile
+from archsmith.device.training_choice import KernelChoice, KernelTiming, TrainingChoice
 from archsmith.errors import ConfigError
 
 
@@ -58,3 +59,38 @@ def test_probe_writes_what_show_reads(tmp_path: Path, monkeypatch: pytest.Monkey
     done = CliRunner().invoke(command, ["probe", "--repeats", "1"])
     assert done.exit_code == 0
     load_profile(tmp_path / "mine" / "device.json").require_here()
+
+
+def test_show_ranks_only_what_repeats_can_tell_apart(profile_file: Path, tmp_path: Path) -> None:
+    def timed(way: str, low: float, high: float) -> KernelTiming:
+        return KernelTiming(
+            what="attention, 16 tokens", dtype="float32", way=way, ms=(low + high) / 2,
+            ms_low=low, ms_high=high, repeats=7,
+        )  # fmt: skip
+
+    choice = TrainingChoice(
+        dtype="float32",
+        float32=KernelChoice(query_block=64),
+        bfloat16=KernelChoice(longest_blocked=0, compile="default"),
+        lone_threads=2,
+    )
+    timings = (timed("64 queries", 1.0, 1.2), timed("128 queries", 1.1, 1.4), timed("torch", 2, 3))
+    made = load_profile(profile_file).model_copy(update={"choice": choice, "timings": timings})
+    path = tmp_path / "device.json"
+    path.write_text(made.model_dump_json())
+    done = CliRunner().invoke(command, ["show", str(path)], terminal_width=120)
+    assert done.exit_code == 0
+    rows = {line.split("│")[1].strip(): line for line in done.output.splitlines() if "│" in line}
+    assert rows["64 queries"].endswith("~1")
+    assert rows["128 queries"].endswith("~1")
+    assert rows["torch"].rstrip().endswith(" 3")
+    words = " ".join(done.output.split())
+    assert "training: float32, 2 threads for a lone training" in words
+    assert "float32: attention: blocks of 64 queries up to 1024 tokens" in words
+    assert "bfloat16: attention: torch's own" in words
+    assert "compiled (default)" in words
+
+
+def test_show_says_where_defaults_hold(profile_file: Path) -> None:
+    done = CliRunner().invoke(command, ["show", str(profile_file)])
+    assert "built-in defaults" in done.output
