@@ -13,11 +13,13 @@
     layer's arrays over 4096 tokens
 
 What is kept is counted from this project's kernels (`archsmith.cost._kept_for_backward`). The other
-factors were fitted to the growth of 65 processes with networks of 0.1 to 9M parameters, dense and
-with experts, both optimizers, contexts of 128 to 1024 tokens. Updates alone are met within 10 % for
-nineteen networks of twenty left out of the fit, updates and scoring for four of five: glibc leaves
-holes between what is kept, and which of them are filled again differs from run to run by a few per
-cent. `benchmarks/train_memory.py` measures the error on networks drawn anew.
+factors were fitted to the growth of 65 processes with networks of 0.3 to 9M parameters, dense and
+with experts, both optimizers, contexts of 128 to 1024 tokens, glibc 2.36, float32. On 18 others,
+drawn at random (`benchmarks/train_memory.py`), updates were met within 10 % for 16 (-10 to +13 %),
+updates and scoring for 13 (-13 to +16 %), the whole resident set for 16 (-2 to +11 %): the C
+library leaves holes between what is kept, and which of them are filled differs from run to run. In
+bfloat16 on a processor that has no instructions for it, six networks were met less well: growth by
+8 % too little in the median and 41 % at worst, the whole resident set within 11 %.
 A branch (a cooldown) keeps the trunk's weights and state as well: `branch_memory_bytes`.
 """
 
