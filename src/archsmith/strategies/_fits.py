@@ -58,14 +58,14 @@ class Learned(NamedTuple):
         transform: how it sees values.
         readings: what trials are to it.
         reading: a point (with its trial's number, if it has one) at the end of its training.
-        is_whole: whether all trials were fitted.
+        later: all trials, where not all were fitted.
     """
 
     surrogate: Surrogate
     transform: Callable[[float], float]
     readings: Callable[[Sequence["Known"]], list[Reading]]
     reading: Callable[[Any, int | None], Reading]
-    is_whole: bool
+    later: Sequence["Known"] | None
 
 
 def metric(history: Sequence[Observation], name: str) -> list[Known]:
@@ -138,7 +138,7 @@ def learn(
         reading=lambda point, number: _reading(
             problem, point, number, 0.0, -1, knows_text=knows_text
         ),
-        is_whole=len(first) == len(known),
+        later=known if len(first) < len(known) else None,
     )
 
 

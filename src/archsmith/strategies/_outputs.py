@@ -12,7 +12,7 @@ from botorch.posteriors.gpytorch import GPyTorchPosterior
 from gpytorch.distributions import MultivariateNormal
 
 from archsmith.strategies._drafts import Finished
-from archsmith.strategies._fits import Settings, learn, metric, transform_of
+from archsmith.strategies._fits import Settings, learn, transform_of
 from archsmith.strategies._improvement import Moments
 from archsmith.surrogate.surrogate import update_surrogate
 from archsmith.trial import Observation, Problem
@@ -83,8 +83,8 @@ def learned_output(
     """A metric that training or measurement shows. Raises EvaluationError."""
     learned = learn(problem, name, history, trials, settings)
     surrogate = learned.surrogate
-    if not learned.is_whole:
-        surrogate = update_surrogate(surrogate, learned.readings(metric(history, name)))
+    if learned.later is not None:
+        surrogate = update_surrogate(surrogate, learned.readings(learned.later))
     schema = surrogate.fitted.schema
 
     def scaled(value: float) -> float:

@@ -20,6 +20,7 @@ _SMALL = 600  # spaces of so many points are looked at whole
 _NEIGHBOURS = 48  # of each incumbent at most
 _DESIGN = 48  # feasible samples of which the one farthest from all trials starts the search
 _MANY = 16  # levels of a choice from which it counts as a number
+_SHARED = 8  # finished trials over which samples from everywhere are kept
 _LOCAL = 0.7  # share of the pool near the incumbents
 
 
@@ -39,12 +40,22 @@ def front(trials: Sequence[Finished]) -> list[int]:
 
 def _ranked(trials: Sequence[Finished]) -> list[tuple[int, tuple[float, float, float]]]:
     """Indices with what they are sorted by."""
+    several = bool(trials) and len(trials[0].values) > 1
+    offset = max(0, len(trials) - _COMPARED) if several else 0
+    compared = tuple((trial.values, trial.excess, trial.rung) for trial in trials[offset:])
+    return [(offset + index, key) for index, key in _sorted(compared)]
+
+
+@lru_cache(maxsize=16)
+def _sorted(
+    trials: tuple[tuple[tuple[float, ...], float, int], ...],
+) -> list[tuple[int, tuple[float, float, float]]]:
+    """The same of values, excesses and rungs; a proposal asks for a few histories several times."""
     if not trials:
         return []
-    offset = max(0, len(trials) - _COMPARED) if len(trials[0].values) > 1 else 0
-    values = np.array([trial.values for trial in trials[offset:]])  # [n, k]
-    excess = np.array([trial.excess for trial in trials[offset:]])
-    rung = np.array([trial.rung for trial in trials[offset:]])
+    values = np.array([own for own, _, _ in trials])  # [n, k]
+    excess = np.array([own for _, own, _ in trials])
+    rung = np.array([own for _, _, own in trials])
     last = values[:, 0]
     if values.shape[1] > 1:
         better = (values[:, None] <= values[None]).all(-1)
@@ -52,7 +63,7 @@ def _ranked(trials: Sequence[Finished]) -> list[tuple[int, tuple[float, float, f
         better &= (rung[:, None] == rung) & (excess[:, None] <= excess)
         last = better.sum(axis=0)
     return [
-        (offset + int(index), (float(excess[index]), -float(rung[index]), float(last[index])))
+        (int(index), (float(excess[index]), -float(rung[index]), float(last[index])))
         for index in np.lexsort((last, -rung, excess))
     ]
 
@@ -90,7 +101,8 @@ def candidates(
         return list(found.values())
     best = _incumbents(trials, rng)
     steps = radius(trials)
-    if not has_law(tuple(problem.space.features(best[0].point))):
+    of_decoders = has_law(tuple(problem.space.features(best[0].point)))
+    if not of_decoders:
         for trial in best:  # nothing but a step shows what a choice is worth
             near = list(problem.space.neighbours(trial.point))
             for point in rng.sample(near, min(len(near), _NEIGHBOURS)):
@@ -109,9 +121,21 @@ def candidates(
         for _ in range(rng.randint(1, steps)):
             point = problem.space.mutate(point, rng)
         add(point, parents)
-    for _ in range(int((1 - _LOCAL) * pool_size)):
-        add(sample_feasible(problem, rng))
+    count = int((1 - _LOCAL) * pool_size)
+    if of_decoders:  # to draw one within limits takes as long as to compare a hundred
+        for point in _everywhere(problem, len(trials) // _SHARED, count):
+            add(point)
+    else:
+        for _ in range(count):
+            add(sample_feasible(problem, rng))
     return list(found.values())
+
+
+@lru_cache(maxsize=4)
+def _everywhere(problem: Problem, block: int, count: int) -> tuple[Any, ...]:
+    """Feasible samples that some proposals in a row share."""
+    rng = random.Random(f"{problem.seed}:everywhere:{block}")
+    return tuple(sample_feasible(problem, rng) for _ in range(count))
 
 
 def _incumbents(trials: Sequence[Finished], rng: random.Random) -> list[Finished]:
