@@ -66,11 +66,12 @@ def serve(connection: Connection, network: Network, device: torch.device, names:
         name, steps = order
         with quiet():
             if name not in made:
-                if device.type == "cuda":
-                    made.clear()  # one network at a time in the GPU's memory
                 made[name] = known[name](network, device)
                 made[name](network.batches(2))  # imports, compilers, allocator, caches
-            connection.send(made[name](network.batches(steps)))
+            seconds = made[name](network.batches(steps))
+        if device.type == "cuda":
+            torch.cuda.empty_cache()  # the next engine's process needs the room
+        connection.send(seconds)
 
 
 @contextlib.contextmanager

@@ -125,3 +125,38 @@ def test_tables_show_medians_ranges_and_ratios(script, tmp_path):
     page = table.page(tmp_path)
     assert "| archsmith | 0.001 | 10.0 (10.0 to 10.0) | 115 (110 to 120) | 2.50 |  |" in page
     assert "| Trainer bf16 | 0.002 | not reached |" in page
+
+
+def test_every_engine_gets_its_best_rate_and_the_worst_trainer_sets_the_target(
+    script, monkeypatch, tmp_path, capsys
+):
+    engines, time_to_loss = script("engines"), script("time_to_loss")
+    point = script("loss_runs").Point
+    best = {engines.PLAIN: 1e-3, engines.OURS: 2e-3, engines.OURS_MUON: 4e-2}
+    asked = []
+
+    def train(self, engine, *, rate, seed, target=None, rival=None):
+        """The level falls by one per 10 updates at the best rate, slower at others."""
+        asked.append((engine, rate, seed))
+        off = abs(np.log2(rate / best.get(engine, 2e-3)))
+        levels = [8 - number / (1 + off) + 0.1 * seed for number in range(1, 7)]
+        points = [point(10 * (n + 1), float(n + 1), level) for n, level in enumerate(levels)]
+        met = [n for n, p in enumerate(points) if target and p.bits_per_byte <= target]
+        return points[: met[0] + 1] if met else points
+
+    monkeypatch.setattr(time_to_loss.Bench, "train", train)
+    options = time_to_loss.argparse.Namespace(
+        seeds=2, updates=60, quick=False, json=False, runs=None, text=None
+    )
+    result = time_to_loss.Bench(engines.CPU_NETWORKS[0], options).results()
+    assert result["target_bits_per_byte"] == pytest.approx(2.1)
+    found = result["engines"]
+    assert {name: found[name]["rate"] for name in best} == best
+    assert all(len(one["cpu_seconds"]) == 2 for one in found.values())
+    assert max(len(one["rates_tried"]) for one in found.values()) <= time_to_loss.MOST_RATES
+    assert (engines.HF, time_to_loss.DEFAULT_RATE, 0) in asked
+    time_to_loss.print_table(result)
+    assert "at its untouched rate of 5e-05" in capsys.readouterr().out
+    report = {"text": "a text", "seeds": 2, "results": [result]}
+    (tmp_path / "time_to_loss.json").write_text(json.dumps(report))
+    assert "The Trainer at its untouched rate" in script("table").page(tmp_path)

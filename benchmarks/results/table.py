@@ -37,7 +37,7 @@ def train_speed(report: Report) -> Iterator[str]:
     peers = ("Trainer", "Trainer bf16", "plain loop", "plain loop bf16", "LitGPT")
     for result in report["results"]:
         ceiling = statistics.median(result["ceiling_flops_per_second"])
-        yield from ("", f"{result['architecture']}, {result['num_params'] / 1e6:.1f}M parameters, ")
+        yield from ("", f"{result['architecture']}, {result['num_params'] / 1e6:.1f}M parameters,")
         yield f"ceiling {spread([c / 1e9 for c in result['ceiling_flops_per_second']])} GFLOP/s:"
         yield ""
         speeds = result["tokens_per_second"]
