@@ -31,6 +31,7 @@ from archsmith.model.transformer import load_numpy, to_numpy
 from archsmith.space.elastic import elastic
 from archsmith.space.presets import SpaceConfig
 from archsmith.train.checkpoint import MANIFEST
+from archsmith.train.precision import choose_device
 from archsmith.train.scoring import score_model
 from archsmith.train.supernet import (
     Supernet,
@@ -96,6 +97,7 @@ class SharedWeightScoring(Evaluator):
         model = inherit(home, request.architecture)
         if self.trunk.quantized:
             load_numpy(model, quantize_dequantize(to_numpy(model), request.architecture))
+        model.to(choose_device(self.trunk.device))
         score = score_model(model, search, self.trunk.protocol)
         mark = request.checkpoint_dir / _MARK
         make_folder(mark.parent)
