@@ -3,19 +3,24 @@
 import math
 import random
 
+import numpy as np
 import pytest
 
 from archsmith.errors import ConfigError, EvaluationError
 from archsmith.strategies import _fits
-from archsmith.strategies._drafts import Finished, merit
+from archsmith.strategies._drafts import Finished, finished, merit
 from archsmith.strategies._pool import by_merit
 from archsmith.strategies.law_guided import LawGuided
 from archsmith.strategies.random import Random
 from archsmith.surrogate.earlier import read_earlier, write_earlier
+from archsmith.surrogate.surrogate import update_surrogate
 from archsmith.testing.strategy import StrategyContract
+from archsmith.testing.strategy import _history as spoiled_history
 from archsmith.testing.toy import TableSpace, run_search, toy_metrics, toy_problem
 from archsmith.trial import Limit, Observation, Problem, Rung, TrialState
 
+KINDS = ["all failed", "all rejected", "all pending", "not a number", "infinite", "no metrics"]
+KINDS += ["one finished", "constant", "duplicates", "one objective missing"]
 QUICK = {"pool_size": 24, "max_fitted": 24, "refit_share": 3.0, "iterations": 5}
 
 
@@ -134,6 +139,121 @@ def test_readings_of_lower_rungs_count_with_their_text():
     ]
     proposal = LawGuided(**QUICK).propose(problem, history, problem.rng(12))
     assert proposal.note.startswith("bits_per_byte by law")
+
+
+def law_of_text(point, fraction):
+    """A loss that falls with text, and differently so for each point."""
+    bits = toy_metrics(point)["bits_per_byte"]
+    pace = 0.25 + 0.1 * (point.num_params % 7) / 7
+    return bits + 0.5 * (64 * fraction) ** -pace + 0.002 * (point.num_params % 5)
+
+
+def trunk_history(*, told):
+    """Ten finished trunks, and twelve at a tenth of their text that are told of or not."""
+    plain = toy_problem()
+    rungs = [
+        Rung(index=i, fraction=f, train_bytes=int(64e6 * f)) for i, f in enumerate((0.03, 0.1, 1.0))
+    ]
+    problem = Problem(
+        space=plain.space,
+        objectives=plain.objectives,
+        limits=plain.limits,
+        static_metrics=plain.static_metrics,
+        rungs=rungs,
+    )
+    history = []
+    for observation in run_search(Random(), plain, 22):
+        point, running = observation.architecture, observation.number >= 10
+        done = rungs[:2] if running else rungs
+        curve = tuple((r.train_bytes, law_of_text(point, r.fraction)) for r in done)
+        metrics = {**observation.metrics, "bits_per_byte": curve[-1][1]}
+        if running and not told:
+            metrics.pop("bits_per_byte")
+        parts = {
+            "metrics": metrics,
+            "state": TrialState.PENDING if running else TrialState.COMPLETE,
+            "rung": (1 if told else -1) if running else 2,
+            "curve": curve if told or not running else (),
+        }
+        history.append(observation.model_copy(update=parts))
+    return problem, history
+
+
+def test_half_run_trunks_tell_of_their_ends():
+    strategy, errors, proposed = LawGuided(**{**QUICK, "max_fitted": 64}), {}, {}
+    for told in (True, False):
+        problem, history = trunk_history(told=told)
+        learned = _fits.learn(
+            problem, "bits_per_byte", history, finished(problem, history), strategy
+        )
+        running = [(o.architecture, o.number) for o in history[10:]]
+        surrogate = learned.surrogate
+        if learned.later is not None:
+            surrogate = update_surrogate(surrogate, learned.readings(learned.later))
+        forecast = surrogate.predict([learned.reading(*one) for one in running])
+        ends = [law_of_text(point, 1.0) for point, _ in running]
+        errors[told] = float(np.abs(forecast.mean - ends).mean())
+        assert (forecast.deviation > 0.002).all()
+        proposed[told] = strategy.propose(problem, history, problem.rng(22)).architecture
+    assert errors[True] < 0.7 * errors[False]
+    assert proposed[True] != proposed[False]
+
+
+def test_readings_between_rungs_are_bounded():
+    problem, history = trunk_history(told=True)
+    long = [
+        o.model_copy(update={"curve": o.curve + tuple((1e6 + i, 2.0) for i in range(50))})
+        for o in history
+    ]
+    strategy = LawGuided(**{**QUICK, "max_fitted": 20})
+    learned = _fits.learn(problem, "bits_per_byte", long, finished(problem, long), strategy)
+    assert len(learned.readings(_fits.metric(long, "bits_per_byte"))) <= 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_history_of_three_objectives_is_survived(kind):
+    problem = toy_problem(objectives=("bits_per_byte", "decode_ms_per_token", "file_bytes"))
+    history = spoiled_history(problem, kind)
+    known = {observation.architecture for observation in history}
+    proposal = LawGuided(**QUICK).propose(problem, history, problem.rng(len(history)))
+    assert problem.feasible(proposal.architecture)
+    assert proposal.architecture not in known
+
+
+@pytest.mark.parametrize("kind", ["nan", "constant", "failed", "one", "infeasible", "twice"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_any_history_of_a_table_is_survived(kind, count):
+    space = TableSpace((3,) * 4)
+    problem = Problem(
+        space=space,
+        objectives=("error", "cost")[:count],
+        limits=[Limit(metric="heat", comparison="<=", value=1.0)],
+        static_metrics=lambda point: {},
+    )
+    rng, history = random.Random(1), []
+    for number in range(1 if kind == "one" else 26):
+        point = space.sample(rng) if kind != "twice" else (0, 1, 2, number % 2)
+        metrics = {"error": float(sum(point)), "cost": 9.0 - point[0], "heat": 0.5}
+        if kind == "nan":
+            metrics["error"] = math.nan if number % 2 else math.inf
+        if kind == "constant":
+            metrics = {"error": 3.0, "cost": 3.0, "heat": 0.5}
+        if kind == "infeasible":
+            metrics["heat"] = 7.0
+        failed = kind == "failed"
+        observation = Observation(
+            number=number,
+            architecture=point,
+            state=TrialState.FAILED if failed else TrialState.COMPLETE,
+            strategy="law_guided",
+        )
+        history.append(observation.model_copy(update={"metrics": {} if failed else metrics}))
+    known = {observation.architecture for observation in history}
+    for number in range(len(history), len(history) + 2):
+        proposal = LawGuided(**QUICK, num_start=1).propose(problem, history, problem.rng(number))
+        assert space.contains(proposal.architecture)
+        assert proposal.architecture not in known
 
 
 @pytest.mark.slow
