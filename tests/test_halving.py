@@ -243,3 +243,18 @@ def test_the_audit_goes_by_the_same_prediction() -> None:
     plain = audit(entries, rungs=rungs, halving=Halving())
     ahead = audit(entries, rungs=rungs, halving=Halving(horizon_seconds=600.0))
     assert (plain.false_eliminations, ahead.false_eliminations) == ((), (1,))
+
+
+def test_with_several_objectives_no_more_than_the_quota_go_on() -> None:
+    """Two of six have gone on; the front has changed since, and its new best must wait."""
+    scores = [(1.0, 9.0), (9.0, 1.0), (0.5, 9.5), (9.5, 0.5), (5.0, 5.0), (9.9, 9.9)]
+
+    def entries(gone: set[int]) -> list[Entry]:
+        return [
+            Entry(number=n, scores={1: pair}, started_rung=2 if n in gone else 1)
+            for n, pair in enumerate(scores)
+        ]
+
+    assert len(promoted(entries(set()))) == 2
+    assert len(promoted(entries({4}))) == 1
+    assert promoted(entries({0, 4})) == []

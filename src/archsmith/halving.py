@@ -189,7 +189,7 @@ def decide(
         if rung.fraction < TRUE_HALVING_FRACTION and not pure:
             kept = _without_clear_losers(ranked, rung.index, halving, uncertain)
         else:
-            kept = ranked[:quota]
+            kept = _within_quota(ranked, quota, rung.index)
         settled = (closing and not pure) or len(ranked) >= halving.eta
         keep = {entry.number for entry in kept}
         lost = [entry for entry in ranked if entry.number not in keep] if settled else []
@@ -330,6 +330,17 @@ def _decide_brackets(
                 break  # the next rung waits for all of them
     promotions.sort(key=lambda promotion: -promotion.rung)
     return Decision(tuple(promotions), tuple(eliminations))
+
+
+def _within_quota(ranked: Sequence[Entry], quota: int, rung: int) -> list[Entry]:
+    """The best `quota`. With several objectives no more go on than that, those gone included: every
+    arrival shuffles fronts and crowding, and whoever is on top for a moment would be sent on."""
+    best = list(ranked[:quota])
+    if not best or len(best[0].scores[rung]) == 1:
+        return best
+    gone = [entry for entry in ranked if entry.started_rung > rung]
+    next_ones = [entry for entry in best if entry.started_rung <= rung]
+    return [*gone, *next_ones[: max(quota - len(gone), 0)]]
 
 
 def _quota(count: int, eta: int, *, closing: bool) -> int:
