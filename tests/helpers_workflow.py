@@ -18,8 +18,9 @@ from pathlib import Path
 from archsmith.cli.main import main
 from archsmith.evaluators.base import Progress
 from archsmith.runtime.events import Event
-from archsmith.workflow.pipeline import Pipeline, Watcher
+from archsmith.workflow.pipeline import Pipeline
 from archsmith.workflow.search_config import load_search_config
+from archsmith.workflow.watcher import Watcher
 
 SYLLABLES = ("ka", "ro", "mi", "ten", "sol", "ba", "vu", "lin", "do", "per", "sta", "ne")
 SEARCH_FILE = """\

@@ -23,9 +23,10 @@ from archsmith.train.recipe import Recipe
 from archsmith.workflow.arms import train_arm
 from archsmith.workflow.calibration import Calibration, KindCalibration, calibrate
 from archsmith.workflow.model_folder import load_model_folder
-from archsmith.workflow.pipeline import Pipeline, Watcher
+from archsmith.workflow.pipeline import Pipeline
 from archsmith.workflow.scoring import count_words, word_perplexity
 from archsmith.workflow.search_config import SearchConfig
+from archsmith.workflow.watcher import Watcher
 
 LIMITS = {
     "bytes": "file_bytes <= 1MiB",

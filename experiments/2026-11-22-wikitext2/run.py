@@ -24,9 +24,10 @@ from archsmith.strategies.parameter_maximizer import ParameterMaximizer
 from archsmith.strategies.phi3_shape import Phi3Shape
 from archsmith.workflow.arms import train_arm
 from archsmith.workflow.model_folder import load_model_folder
-from archsmith.workflow.pipeline import Pipeline, Watcher
+from archsmith.workflow.pipeline import Pipeline
 from archsmith.workflow.scoring import count_words, word_perplexity
 from archsmith.workflow.search_config import SearchConfig
+from archsmith.workflow.watcher import Watcher
 
 N_TRIALS = 30
 LIMITS = ("file_bytes <= 512KiB",)

@@ -20,7 +20,7 @@ _NAMES = {
     "Strategy": "archsmith.strategies.base",
     "Study": "archsmith.study",
     "Tokenizer": "archsmith.data.tokenizer",
-    "Watcher": "archsmith.workflow.pipeline",
+    "Watcher": "archsmith.workflow.watcher",
     "create_study": "archsmith.api",
     "export_model": "archsmith.api",
     "load_model": "archsmith.api",
@@ -82,8 +82,9 @@ if TYPE_CHECKING:
     from archsmith.study import Study, load_study
     from archsmith.train.recipe import Recipe
     from archsmith.trial import Limit
-    from archsmith.workflow.pipeline import Pipeline, Watcher
+    from archsmith.workflow.pipeline import Pipeline
     from archsmith.workflow.search_config import SearchConfig
+    from archsmith.workflow.watcher import Watcher
 
 
 def __getattr__(name: str) -> Any:

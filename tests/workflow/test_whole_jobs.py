@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from archsmith.workflow.baselines import MAXIMIZER
 from archsmith.workflow.calibration import FACTORS, Calibration, calibrate
-from archsmith.workflow.pipeline import MAXIMIZER, Pipeline
+from archsmith.workflow.pipeline import Pipeline
 from archsmith.workflow.search_config import load_search_config
 from helpers_workflow import SEARCH_FILE, FinishedSearch, write_notes
 

@@ -9,7 +9,7 @@ from typing import Any
 from archsmith.evaluators.base import Progress
 from archsmith.runtime import events
 from archsmith.units import format_bytes, format_seconds
-from archsmith.workflow.pipeline import Watcher
+from archsmith.workflow.watcher import Watcher
 
 _LINE_SECONDS = 15.0  # between two lines about the same training where there is no terminal
 _KEPT_LINES = 8

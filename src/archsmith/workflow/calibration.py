@@ -21,8 +21,8 @@ from archsmith.evaluators.base import Request
 from archsmith.trial import Rung
 
 FACTORS = (0.5, 1.0, 2.0)
-# runs: three matrix rates, then two more embedding rates at the best of them
-NUM_RUNS = 5
+# Runs come in two rounds: three matrix rates, then two more embedding rates at the best of them.
+_ROUNDS = (3, 2)
 
 
 class CalibrationRun(Spec):
@@ -32,6 +32,14 @@ class CalibrationRun(Spec):
     embedding_learning_rate: float
     bits_per_byte: float | None
     train_seconds: float
+
+    def line(self, architecture: Architecture) -> str:
+        """What is told of it while the calibration goes on."""
+        kind = "experts" if architecture.has_experts else "dense"
+        return (
+            f"{kind}: learning rate {self.learning_rate:g} (embeddings "
+            f"{self.embedding_learning_rate:g}): {self.bits_per_byte or 'diverged'}"
+        )
 
 
 class KindCalibration(Spec):
@@ -125,6 +133,13 @@ def calibrate(
         train_bytes=train_bytes,
         runs=tuple(sorted(runs, key=lambda one: (one.learning_rate, one.embedding_learning_rate))),
     )
+
+
+def seconds_per_run(seconds: float, *, n_jobs: int, cooldown_fraction: float) -> float:
+    """What a run's trunk may take where all runs of one kind, cooldowns included, take `seconds`
+    with `n_jobs` at a time."""
+    rounds = sum(-(-runs // n_jobs) for runs in _ROUNDS)
+    return seconds / rounds / (1.0 + cooldown_fraction)
 
 
 def _settings(*, experts: bool) -> tuple[str, str]:

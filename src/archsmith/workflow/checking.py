@@ -7,8 +7,9 @@ from archsmith.budget import Budget
 from archsmith.config import Spec
 from archsmith.data.splits import Split
 from archsmith.trial import Rung
-from archsmith.workflow.pipeline import make_suggestion, plan_budget, plan_ladder
+from archsmith.workflow.planning import plan_budget, plan_ladder
 from archsmith.workflow.search_config import SearchConfig
+from archsmith.workflow.suggesting import make_suggestion
 from archsmith.workflow.suggestion import Suggestion
 from archsmith.workflow.workspace import Workspace, require_export
 

@@ -24,10 +24,11 @@ from archsmith.workflow.model_folder import (
     is_model_folder,
     load_model_folder,
 )
-from archsmith.workflow.pipeline import Pipeline, Watcher, last_rung
+from archsmith.workflow.pipeline import Pipeline, last_rung
 from archsmith.workflow.search_config import load_search_config
 from archsmith.workflow.stock_model import load_stock_model
 from archsmith.workflow.training import train_interruptibly
+from archsmith.workflow.watcher import Watcher
 
 
 class Exported(Spec):

@@ -24,10 +24,12 @@ from archsmith.strategies.parameter_maximizer import ParameterMaximizer
 from archsmith.train.recipe import Recipe
 from archsmith.trial import ArmResult
 from archsmith.workflow.arms import ArmProcess, wait_for
+from archsmith.workflow.baselines import BASELINES, MAXIMIZER
 from archsmith.workflow.fitting import fitted
 from archsmith.workflow.floors import measure_floors
-from archsmith.workflow.pipeline import BASELINES, MAXIMIZER, Pipeline, Watcher
+from archsmith.workflow.pipeline import Pipeline
 from archsmith.workflow.search_config import SearchConfig
+from archsmith.workflow.watcher import Watcher
 
 LLAMA = BASELINES["llama_shape"]
 COPIED = "copied, 32k vocabulary"

@@ -6,7 +6,6 @@ Everything a phase decides is a note in the store before the next one begins; th
 from the store alone.
 """
 
-import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,11 +17,10 @@ import numpy as np
 
 from archsmith import registry
 from archsmith.architecture.tree import Architecture
-from archsmith.budget import Budget, divide
+from archsmith.budget import Budget
 from archsmith.config import validate
 from archsmith.data.completion import prompts
 from archsmith.data.corpus import Split
-from archsmith.data.ngram import NGramModel
 from archsmith.data.protocol import ScoringProtocol
 from archsmith.data.storage import make_folder
 from archsmith.data.token_file import TokenFile
@@ -30,11 +28,9 @@ from archsmith.data.verbatim import build_index
 from archsmith.device.environment import environment, num_usable_cores
 from archsmith.device.profile import lone_threads, training_profile
 from archsmith.device.target import Target, load_target
-from archsmith.errors import ConfigError, EvaluationError, StoreError
-from archsmith.evaluators.base import Progress
+from archsmith.errors import ConfigError, EvaluationError
 from archsmith.export.formats.gguf import PART as GGUF
-from archsmith.halving import Halving, plan_rungs
-from archsmith.presets import scaled_llama
+from archsmith.halving import Halving
 from archsmith.runtime.events import Event
 from archsmith.store.records import JobKind, JobState, TrialRecord
 from archsmith.store.store import Store, connect
@@ -42,58 +38,36 @@ from archsmith.store.urls import resolve_storage
 from archsmith.study import Study, create_study
 from archsmith.train.recipe import Recipe
 from archsmith.trial import ArmResult, Rung, TrialState
-from archsmith.workflow.arms import ArmProcess, ArmTask, wait_for
-from archsmith.workflow.calibration import NUM_RUNS, Calibration, KindCalibration, calibrate
+from archsmith.workflow.arms import ArmTask
+from archsmith.workflow.baselines import BASELINES, MAXIMIZER, folder_name, train_side_by_side
+from archsmith.workflow.calibration import (
+    Calibration,
+    KindCalibration,
+    calibrate,
+    seconds_per_run,
+)
 from archsmith.workflow.fitting import fitted, measure_latency
 from archsmith.workflow.floors import measure_floors
 from archsmith.workflow.handover import Handover, Yardstick, hand_over
 from archsmith.workflow.model_folder import TrainedModel, TrainingRecord, load_model_folder
+from archsmith.workflow.planning import plan_budget, plan_ladder
 from archsmith.workflow.search_config import SearchConfig
 from archsmith.workflow.selection import Finalist, Horizon, choose_finalists, select
-from archsmith.workflow.suggestion import Suggestion, measure_speed, require_feasible, suggest
+from archsmith.workflow.study_notes import StudyNotes
+from archsmith.workflow.suggesting import make_suggestion
+from archsmith.workflow.suggestion import Suggestion
 from archsmith.workflow.tasks import check_tasks, is_task, search_objectives, task_errors
-from archsmith.workflow.throughput import training_tokens_per_second
 from archsmith.workflow.training import train_interruptibly
+from archsmith.workflow.watcher import Watcher
 from archsmith.workflow.workspace import Workspace
 
 WINNER = "search winner"
-MAXIMIZER = "parameter maximizer"
-# strategy -> its arm's name in tables
-BASELINES = {
-    "parameter_maximizer": MAXIMIZER,
-    "llama_shape": "fitted Llama shape",
-    "phi3_shape": "fitted Phi-3 shape",
-}
 # Held-out text scored at a rung. Candidates are compared on the same bytes, so the text's own
 # variance cancels; twice as much would read more tokens than the shortest rungs train on.
 RUNG_SCORE_BYTES = 1 << 16
 _NOTE_SECONDS = 5.0
-# No rung ends before so many updates, nor before twice the warm-up.
-LEAST_UPDATES = 200
-# The corpus's difficulty, measured as it was for the runs behind the prior.
-_CORPUS_SAMPLE_BYTES = 2_000_000
-_DIFFICULTY_BYTES = 1 << 17
 # Finalists are cooled down where a cooldown of a fifth of their trunks fits in the search's share.
 _COOLED_FROM_SECONDS = 300.0
-
-
-class Watcher:
-    """Who watches a job; every method may be overridden, none has to be."""
-
-    def phase(self, name: str, seconds: float | None) -> None:
-        """A phase begins, with the time set aside for it."""
-
-    def progress(self, what: str, fraction: float) -> None:
-        """Preparation or export goes on."""
-
-    def event(self, event: Event) -> None:
-        """Something happened in the search."""
-
-    def training(self, name: str, progress: Progress) -> None:
-        """An arm's training goes on."""
-
-    def note(self, text: str) -> None:
-        """Something worth a line."""
 
 
 class Pipeline:
@@ -124,8 +98,7 @@ class Pipeline:
         self.budget: Budget | None = plan_budget(config) if config.timeout is not None else None
         self._clock = time.process_time if in_one_process else clock
         self._command = command
-        self._notes: dict[str, Any] = {}
-        self._prepare_seconds = 0.0  # until there is a study to enter them in
+        self._notes = StudyNotes(lambda: self.store, config.study_name)
 
     @cached_property
     def target(self) -> Target | None:
@@ -157,7 +130,7 @@ class Pipeline:
     @property
     def finished(self) -> bool:
         """Whether an earlier start came to the end."""
-        return bool(self._stored_note("arms"))
+        return bool(self._notes.get("arms"))
 
     # phases
 
@@ -173,17 +146,17 @@ class Pipeline:
             self.watcher.note(f"milliseconds are predicted for {self.target.name}, not measured")
         self.begin("prepare corpus and tokenizer")
         started = self._clock()
-        self._notes["corpus"] = self.workspace.corpus.report.model_dump(mode="json")
-        self._notes["environment"] = environment().model_dump(mode="json")
+        self._notes.wait("corpus", self.workspace.corpus.report.model_dump(mode="json"))
+        self._notes.wait("environment", environment().model_dump(mode="json"))
         assert self.workspace.vocabularies
         for size in encode:
             for split in (Split.TRAIN, Split.SEARCH, Split.SELECTION):
                 self.workspace.tokens(split, size)
-        self._prepare_seconds = self._clock() - started
+        self._notes.wait_seconds("prepare", self._clock() - started)
 
     def suggestion(self) -> Suggestion:
         """What the search starts from; noted once, so that a second start has the same."""
-        stored = self._stored_note("suggestion")
+        stored = self._notes.get("suggestion")
         if stored:
             return validate(Suggestion, stored, source="the stored suggestion")
         self.begin("suggest")
@@ -193,8 +166,9 @@ class Pipeline:
             seconds=None if self.budget is None else self.budget.training_seconds,
             train_bytes=self.config.plan.train_bytes,
             num_threads=1,
+            clock=time.process_time if self.in_one_process else time.perf_counter,
         )
-        self._notes["suggestion"] = found.model_dump(mode="json")
+        self._notes.wait("suggestion", found.model_dump(mode="json"))
         return found
 
     def study(self, suggestion: Suggestion, *, start_rows: int | None = None) -> Study:
@@ -223,17 +197,13 @@ class Pipeline:
             settings=self.config.model_dump(mode="json"),
         )
         self._check_target()
-        for key, value in self._notes.items():
-            self.store.put_note(self.name, key, value)
-        self._notes.clear()
-        self._spend("prepare", self._prepare_seconds)
-        self._prepare_seconds = 0.0
-        self.store.put_note(self.name, "command", self._command)
-        if not self._stored_note("verdict"):  # fixed once, before anything is trained
+        self._notes.write()
+        self._notes.put("command", self._command)
+        if not self._notes.get("verdict"):  # fixed once, before anything is trained
             primary = {"primary_baseline": MAXIMIZER, "margin": 0.005, "time": time.time()}
-            self.store.put_note(self.name, "verdict", primary)
+            self._notes.put("verdict", primary)
         if self.budget is not None:
-            self.store.put_note(self.name, "plan", dict(self.budget.lines()))
+            self._notes.put("plan", dict(self.budget.lines()))
         return study
 
     def _check_target(self) -> None:
@@ -247,7 +217,7 @@ class Pipeline:
 
     def calibrated_recipe(self, suggestion: Suggestion) -> Recipe:
         """The recipe with calibrated rates where the budget has time for that."""
-        stored = self._stored_note("calibration")
+        stored = self._notes.get("calibration")
         if not stored and (self.budget is None or self.budget.calibration_seconds == 0.0):
             return self.config.training
         if not stored:
@@ -257,7 +227,7 @@ class Pipeline:
 
     def stored_recipe(self) -> Recipe:
         """The recipe with the rates of an earlier calibration, if there was one."""
-        stored = self._stored_note("calibration")
+        stored = self._notes.get("calibration")
         if not stored:
             return self.config.training
         found = validate(Calibration, stored, source="the stored calibration")
@@ -268,17 +238,19 @@ class Pipeline:
         self.begin("search", None if self.budget is None else self.budget.search_seconds)
         left = None
         if self.budget is not None:
-            left = self.budget.search_seconds * self._share_of_search() - self._searched_seconds()
+            left = self.budget.search_seconds * self._share_of_search() - float(
+                self._notes.get("search_seconds") or 0.0
+            )
             if left <= 0:
                 return
-        started, before = self._clock(), self._searched_seconds()
+        started, before = self._clock(), float(self._notes.get("search_seconds") or 0.0)
         noted = started
 
         def tell(event: Event) -> None:
             nonlocal noted
             if self._clock() - noted > _NOTE_SECONDS:  # a killed search keeps its account
                 noted = self._clock()
-                self.store.put_note(self.name, "search_seconds", before + noted - started)
+                self._notes.put("search_seconds", before + noted - started)
             self.watcher.event(event)
 
         try:
@@ -302,15 +274,15 @@ class Pipeline:
                 self.watcher.note("no first rung is finished yet; the search goes on until one is")
         finally:
             seconds = before + self._clock() - started
-            self.store.put_note(self.name, "search_seconds", seconds)
+            self._notes.put("search_seconds", seconds)
 
     def select(self, study: Study) -> Finalist:
         """Finalists on the selection split; the winner of the search."""
-        stored = self._stored_note("finalists")
+        stored = self._notes.get("finalists")
         if stored:
             return validate(Finalist, stored[0], source="the stored finalists")
         self.begin("select among the finalists")
-        started, worked = self._clock(), self._job_seconds()
+        started, worked = self._clock(), self._notes.job_seconds()
         trials = study.trials
         # a trial whose checkpoint the disk budget took can no longer be finished
         kept = [one for one in trials if one.rung < 0 or last_rung(one).checkpoint_out]
@@ -344,10 +316,10 @@ class Pipeline:
             trials=trials,
             tasks_of=self._task_errors,
         )
-        self.store.put_note(self.name, "finalists", [one.model_dump(mode="json") for one in found])
+        self._notes.put("finalists", [one.model_dump(mode="json") for one in found])
         # cooldowns are jobs, which enter the ledger by themselves
-        extended = self._job_seconds() - worked
-        self._spend("select", max(self._clock() - started - extended, 0.0))
+        extended = self._notes.job_seconds() - worked
+        self._notes.spend("select", max(self._clock() - started - extended, 0.0))
         return found[0]
 
     def train(
@@ -385,7 +357,7 @@ class Pipeline:
             flops = model.record.flops - float(trunk.details.get("flops", 0.0))
             return model
         finally:
-            self._spend("final training", self._clock() - started, flops=flops)
+            self._notes.spend("final training", self._clock() - started, flops=flops)
 
     def hand_over(
         self, model: TrainedModel, *, name: str = WINNER, kind: str = "search", trial: int | None
@@ -404,7 +376,7 @@ class Pipeline:
             report=self.watcher.progress,
         )
         errors = task_errors(Path(done.gguf), self.config.objectives, self.root)
-        self._spend("export", self._clock() - started)
+        self._notes.spend("export", self._clock() - started)
         arm = done.arm.model_copy(update={"metrics": {**done.arm.metrics, **errors}})
         return done.model_copy(update={"arm": arm})
 
@@ -417,19 +389,19 @@ class Pipeline:
         self.begin("n-gram model and xz")
         started = self._clock()
         found = measure_floors(self.workspace.corpus, Split.TEST, self.config.protocol)
-        self._spend("floors", self._clock() - started)
+        self._notes.spend("floors", self._clock() - started)
         return found
 
     def record_arms(self, arms: list[ArmResult]) -> None:
         """Keep the final comparison; the report is made from it."""
-        self.store.put_note(self.name, "arms", [arm.model_dump(mode="json") for arm in arms])
-        self.store.put_note(self.name, "phase", "done")
+        self._notes.put("arms", [arm.model_dump(mode="json") for arm in arms])
+        self._notes.put("phase", "done")
 
     def run(self, *, should_stop: Callable[[], bool] = lambda: False) -> list[ArmResult]:
         """All phases; returns the rows of the comparison, the stored ones once they are there."""
         if self.finished:
             self.watcher.note("this search is finished; give another study_name to start a new one")
-            return [ArmResult.model_validate(arm) for arm in self._stored_note("arms")]
+            return [ArmResult.model_validate(arm) for arm in self._notes.get("arms")]
         self.prepare()
         suggestion = self.suggestion()
         study = self.study(suggestion)
@@ -457,28 +429,22 @@ class Pipeline:
             searched = budget.calibration_seconds + budget.search_seconds
             seconds = searched * self.config.n_jobs + budget.training_seconds * self.threads
         self.begin("train the baselines", None if budget is None else budget.baselines_seconds)
-        waiting = list(self.config.baselines)
-        while waiting:
-            group, waiting = waiting[: self.threads], waiting[self.threads :]
-            running = [
-                ArmProcess(
-                    self.arm_task(
-                        BASELINES[kind],
-                        fitted(problem, registry.find("strategies", kind)(), target=self.target),
-                        recipe=recipe,
-                        max_seconds=seconds,
-                        train_bytes=winner_record.train_bytes if seconds is None else None,
-                    ),
-                    on_progress=self.watcher.training,
-                )
-                for kind in group
-            ]
-            wait_for(running)
+        tasks = [
+            self.arm_task(
+                BASELINES[kind],
+                fitted(problem, registry.find("strategies", kind)(), target=self.target),
+                recipe=recipe,
+                max_seconds=seconds,
+                train_bytes=winner_record.train_bytes if seconds is None else None,
+            )
+            for kind in self.config.baselines
+        ]
+        train_side_by_side(tasks, at_once=self.threads, on_progress=self.watcher.training)
 
     def baseline(self, name: str) -> ArmResult:
         """Hand over a baseline that was trained; its row of the comparison."""
         model = load_model_folder(self.arm_dir(name))
-        self._spend_once(name, model.record)
+        self._notes.spend_once(name, model.record)
         arm = self.hand_over(model, name=name, kind="baseline", trial=None).arm
         if name == MAXIMIZER:
             arm = arm.model_copy(update={"details": {**arm.details, "role": "maximizer"}})
@@ -506,7 +472,7 @@ class Pipeline:
 
         Its opening is noted with the time.
         """
-        opened = self._stored_note("test_opened") or []
+        opened = self._notes.get("test_opened") or []
         self.store.put_note(
             self.name, "test_opened", [*opened, {"time": time.time(), "what": "search"}]
         )
@@ -602,43 +568,39 @@ class Pipeline:
             self._calibrate_kind(architecture, suggestion, seconds / len(chosen))
             for architecture in chosen
         )
-        self.store.put_note(self.name, "calibration", found.model_dump(mode="json"))
+        self._notes.put("calibration", found.model_dump(mode="json"))
         trained = sum(run.train_seconds for run in found.runs)
-        self._spend("calibration", max(self._clock() - started, trained))
+        self._notes.spend("calibration", max(self._clock() - started, trained))
 
     def _calibrate_kind(
         self, architecture: Architecture, suggestion: Suggestion, seconds: float
     ) -> KindCalibration:
         jobs = self.config.n_jobs
-        # runs come in two rounds: three rates, then two; each ends with a cooldown
-        rounds = -(-3 // jobs) + -(-(NUM_RUNS - 3) // jobs)
-        each = seconds / rounds / (1.0 + self.config.training.cooldown_fraction)
-        tokens = each * suggestion.flops_per_second / 3.0 / architecture.flops_per_token()
-        train_bytes = tokens * self.workspace.bytes_per_token[architecture.vocab_size]
+        tokens_per_second = suggestion.flops_per_second / 3.0 / architecture.flops_per_token()
+        bytes_per_token = self.workspace.bytes_per_token[architecture.vocab_size]
+        each = seconds_per_run(
+            seconds, n_jobs=jobs, cooldown_fraction=self.config.training.cooldown_fraction
+        )
         return calibrate(
             self.evaluator(self.config.training),
             architecture,
-            train_bytes=max(round(train_bytes), 1),
+            train_bytes=max(round(each * tokens_per_second * bytes_per_token), 1),
             n_jobs=jobs,
             num_threads=max(1, num_usable_cores() // jobs),
             seed=self.config.seed,
-            on_run=lambda run: self.watcher.note(
-                f"{'experts' if architecture.has_experts else 'dense'}: "
-                f"learning rate {run.learning_rate:g} (embeddings "
-                f"{run.embedding_learning_rate:g}): {run.bits_per_byte or 'diverged'}"
-            ),
+            on_run=lambda run: self.watcher.note(run.line(architecture)),
         )
 
     def _rungs(self, suggestion: Suggestion) -> tuple[Rung, ...]:
         """The ladder; a continued study keeps the one it was started with."""
-        if self._exists():
+        if self._notes.exist:
             return tuple(Rung.model_validate(r) for r in self.store.study(self.name).spec["rungs"])
         return plan_ladder(self.config, suggestion, self.workspace.bytes_per_token)
 
     def _halving(self) -> Halving:
         """The strategy's own discipline, else the ladder: with the loss as the one thing learned it
         halves by what is predicted for the final training. A continued study keeps its own."""
-        if self._exists():
+        if self._notes.exist:
             return Halving.model_validate(self.store.study(self.name).spec["halving"])
         alone = search_objectives(self.config.objectives) == ("bits_per_byte",)
         seconds = self.budget.training_seconds if self.budget is not None and alone else None
@@ -664,119 +626,11 @@ class Pipeline:
     def begin(self, phase: str, seconds: float | None = None) -> None:
         """Tell the watcher and the store what happens now."""
         self.watcher.phase(phase, seconds)
-        if self._exists():
-            self.store.put_note(self.name, "phase", phase)
-
-    def _exists(self) -> bool:
-        try:
-            self.store.study(self.name)
-        except StoreError:
-            return False
-        return True
-
-    def _stored_note(self, key: str) -> Any:
-        if key in self._notes:
-            return self._notes[key]
-        return self.store.notes(self.name).get(key) if self._exists() else None
-
-    def _searched_seconds(self) -> float:
-        return float(self._stored_note("search_seconds") or 0.0)
-
-    def _spend(self, phase: str, seconds: float, *, flops: float = 0.0) -> None:
-        """Enter seconds of work: processes that worked side by side are added up."""
-        self.store.spend(self.name, phase, seconds=seconds, flops=flops)
-
-    def _spend_once(self, name: str, record: TrainingRecord) -> None:
-        """Enter a baseline's training, also if its hand-over is begun again."""
-        entered = list(self._stored_note("baselines_entered") or ())
-        if name not in entered:
-            self._spend("baselines", record.wall_seconds, flops=record.flops)
-            self.store.put_note(self.name, "baselines_entered", [*entered, name])
-
-    def _job_seconds(self) -> float:
-        """Seconds of all jobs so far; an entry of a job names its trial."""
-        entries = self.store.ledger(self.name)
-        return sum(entry.seconds for entry in entries if entry.number is not None)
-
-
-def plan_budget(config: SearchConfig) -> Budget:
-    """How the file's timeout is divided. Raises ConfigError where it is too short."""
-    assert config.timeout is not None
-    cores = num_usable_cores()
-    return divide(
-        config.timeout,
-        calibrate=config.plan.calibrate,
-        search_share=config.plan.search_share,
-        baseline_rounds=-(-len(config.baselines) // cores),
-        num_cores=max(cores, config.n_jobs),
-    )
-
-
-def plan_ladder(
-    config: SearchConfig, suggestion: Suggestion, bytes_per_token: Mapping[int, float]
-) -> tuple[Rung, ...]:
-    """The rungs: shares of the text the suggestion can be trained on in the time there is."""
-    recipe, architecture = config.training, suggestion.architecture
-    context = architecture.max_position_embeddings
-    batch_bytes = recipe.batch_size(context) * context * bytes_per_token[architecture.vocab_size]
-    return tuple(
-        plan_rungs(
-            config.plan.rungs,
-            plan_bytes=config.plan.train_bytes or suggestion.rows[0].train_bytes,
-            min_bytes=round(max(2 * recipe.warmup_steps, LEAST_UPDATES) * batch_bytes),
-        )
-    )
-
-
-def folder_name(name: str) -> str:
-    """An arm's name as a folder: letters, digits and dashes."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
+        if self._notes.exist:
+            self._notes.put("phase", phase)
 
 
 def last_rung(trial: TrialRecord) -> Any:
     """The job of the highest rung a trial finished."""
     done = [j for j in trial.jobs if j.kind is JobKind.RUNG and j.state is JobState.DONE]
     return max(done, key=lambda job: job.rung)
-
-
-def make_suggestion(
-    workspace: Workspace,
-    *,
-    recipe: Recipe,
-    seconds: float | None,
-    train_bytes: int | None,
-    num_threads: int,
-) -> Suggestion:
-    """Measure the corpus and this machine for a moment, then ask the prior."""
-    corpus, problem = workspace.corpus, workspace.problem()
-    require_feasible(problem)
-    difficulty = (
-        NGramModel.fit(corpus, order=6, max_bytes=_CORPUS_SAMPLE_BYTES)
-        .score(corpus, Split.SEARCH, ScoringProtocol(max_bytes=_DIFFICULTY_BYTES))
-        .bits_per_byte
-    )
-    reference = _reference_architecture()
-    speed = measure_speed(
-        reference,
-        tokens_per_second=lambda architecture: training_tokens_per_second(
-            architecture, recipe=recipe, num_threads=num_threads
-        ),
-        threads=num_threads,
-    )
-    return suggest(
-        problem,
-        bytes_per_token=workspace.bytes_per_token,
-        corpus_bits_per_byte=difficulty,
-        speed=speed,
-        corpus_train_bytes=corpus.split_bytes(Split.TRAIN),
-        seconds=None if train_bytes is not None else seconds,
-        train_bytes=train_bytes,
-    )
-
-
-def _reference_architecture() -> Architecture:
-    """What training speed is measured on: 1.3M parameters, an update takes a fraction of a second.
-
-    Larger networks reach more FLOPs per second, so times predicted for them are on the long side.
-    """
-    return scaled_llama(160, vocab_size=1024, context_tokens=256, quantization="Q8_0")

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from archsmith.config import validate
-from archsmith.workflow.pipeline import make_suggestion
 from archsmith.workflow.search_config import SearchConfig
 from archsmith.workflow.starter import held_out_fraction, vocab_sizes_for
+from archsmith.workflow.suggesting import make_suggestion
 from archsmith.workflow.suggestion import Suggestion
 from archsmith.workflow.workspace import Workspace
 

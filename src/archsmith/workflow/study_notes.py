@@ -1,0 +1,76 @@
+"""What a whole job writes down beside its trials: decisions as notes, work in the ledger."""
+
+from collections.abc import Callable
+from typing import Any
+
+from archsmith.errors import StoreError
+from archsmith.store.store import Store
+from archsmith.workflow.model_folder import TrainingRecord
+
+_ENTERED = "baselines_entered"
+
+
+class StudyNotes:
+    """Notes and ledger of one study, which need not exist yet: what is put then is kept until
+    `write` is called, once it does.
+
+    Args:
+        store: gives the database, which is not opened before it is needed.
+    """
+
+    def __init__(self, store: Callable[[], Store], name: str) -> None:
+        self._store, self._name = store, name
+        self._waiting: dict[str, Any] = {}
+        self._waiting_seconds: dict[str, float] = {}
+
+    @property
+    def exist(self) -> bool:
+        """Whether there is a study to hold them."""
+        try:
+            self._store().study(self._name)
+        except StoreError:
+            return False
+        return True
+
+    def get(self, key: str) -> Any:
+        """A note, None if there is none."""
+        if key in self._waiting:
+            return self._waiting[key]
+        return self._store().notes(self._name).get(key) if self.exist else None
+
+    def put(self, key: str, value: Any) -> None:
+        """Write a note. The study must exist."""
+        self._store().put_note(self._name, key, value)
+
+    def wait(self, key: str, value: Any) -> None:
+        """Keep a note until `write`."""
+        self._waiting[key] = value
+
+    def wait_seconds(self, phase: str, seconds: float) -> None:
+        """Keep seconds of work until `write`."""
+        self._waiting_seconds[phase] = seconds
+
+    def write(self) -> None:
+        """Write what waits: the study exists now."""
+        for key, value in self._waiting.items():
+            self.put(key, value)
+        for phase, seconds in self._waiting_seconds.items():
+            self.spend(phase, seconds)
+        self._waiting.clear()
+        self._waiting_seconds.clear()
+
+    def spend(self, phase: str, seconds: float, *, flops: float = 0.0) -> None:
+        """Enter seconds of work: processes that worked side by side are added up."""
+        self._store().spend(self._name, phase, seconds=seconds, flops=flops)
+
+    def spend_once(self, name: str, record: TrainingRecord) -> None:
+        """Enter a baseline's training, also if its hand-over is begun again."""
+        entered = list(self.get(_ENTERED) or ())
+        if name not in entered:
+            self.spend("baselines", record.wall_seconds, flops=record.flops)
+            self.put(_ENTERED, [*entered, name])
+
+    def job_seconds(self) -> float:
+        """Seconds of all jobs so far; an entry of a job names its trial."""
+        entries = self._store().ledger(self._name)
+        return sum(entry.seconds for entry in entries if entry.number is not None)
