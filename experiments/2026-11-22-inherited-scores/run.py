@@ -66,7 +66,9 @@ def main() -> None:
     results = output / "results.json"
     found = json.loads(results.read_text()) if results.exists() else {}
 
-    def score(kind: str, number: int, evaluator: object, rung: Rung | None, **options: object):
+    def score(
+        kind: str, number: int, evaluator: object, rung: Rung | None, *, seed: int = 0, **options
+    ):
         key = f"{kind} {number}"
         if key in found:
             return
@@ -74,7 +76,7 @@ def main() -> None:
             Request(
                 architecture=chosen[number],
                 rung=rung,
-                seed=0,
+                seed=seed,
                 checkpoint_dir=output / "jobs" / key.replace(" ", "-"),
                 options=options,
                 should_stop=lambda: time.monotonic() > end,
@@ -102,12 +104,19 @@ def main() -> None:
         for method, evaluator in shared.items():
             score(method, number, evaluator, None)
         score("alone", number, trunk, rung, cooldown=True)
-    alone = [found[f"alone {number}"] for number in range(len(chosen))]
+        score("alone again", number, trunk, rung, seed=1, cooldown=True)
+    alone, again = (
+        [found[f"{kind} {number}"] for number in range(len(chosen))]
+        for kind in ("alone", "alone again")
+    )
+    mean = [sum(pair) / 2 for pair in zip(alone, again, strict=True)]
     rows = {m: [found[f"{m} {n}"] for n in range(len(chosen))] for m in SHARED}
     rows["non-embedding parameters"] = [-net.num_non_embedding_params for net in chosen]
     for name, values in rows.items():
-        tau, rho = kendalltau(values, alone)[0], spearmanr(values, alone)[0]
-        print(f"{name:26} tau {tau:.3f}  rho {rho:.3f}")
+        for what, target in (("seed 0", alone), ("seed 1", again), ("mean", mean)):
+            tau, rho = kendalltau(values, target)[0], spearmanr(values, target)[0]
+            print(f"{name:26} {what:7} tau {tau:.3f}  rho {rho:.3f}")
+    print(f"{'the other seed':26} tau {kendalltau(again, alone)[0]:.3f}")
 
 
 if __name__ == "__main__":
