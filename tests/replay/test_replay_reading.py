@@ -28,6 +28,8 @@ def test_objects_and_lists_become_columns(tmp_path):
     assert columns.values("config.heads.2") == [6, None]
     assert columns.numbers("config.heads.length") == [3, 1]
     assert columns.numbers("config.heads.mean") == [4, 8]
+    assert columns.numbers("config.heads.last") == [6, 8]
+    assert columns.numbers("config.heads.deviation") == pytest.approx([math.sqrt(8 / 3), 0])
     assert columns.values("config.tied") == ["true", "false"]
     assert columns.numbers("loss / config.heads.mean") == [3.5 / 4, 3.0 / 8]
 

@@ -9,7 +9,8 @@
     num_params = "params"
 
 A column is named as in the file's header. In JSON lines, `params.total` is a value inside an
-object, `widths.0` one of a list, and `widths.length` and `widths.mean` summarize a list of numbers.
+object, `widths.0` one of a list, and `widths.length`, `widths.mean`, `widths.deviation` (standard)
+and `widths.last` summarize a list of numbers.
 """
 
 from collections.abc import Mapping, Sequence

@@ -168,7 +168,8 @@ def _json_lines(lines: IO[str], path: Path) -> Iterator[dict[str, Value]]:
 
 
 def _flat(value: Any, name: str) -> Iterator[tuple[str, Value]]:
-    """Objects and lists as names with dots; of a list of numbers also its length and mean."""
+    """Objects and lists as names with dots; of a list of numbers also its length, mean,
+    standard deviation and last one."""
     dot = f"{name}." if name else ""
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -179,7 +180,11 @@ def _flat(value: Any, name: str) -> Iterator[tuple[str, Value]]:
         numbers = [v for v in value if isinstance(v, int | float) and not isinstance(v, bool)]
         if numbers and len(numbers) == len(value):
             yield f"{dot}length", len(numbers)
-            yield f"{dot}mean", sum(numbers) / len(numbers)
+            mean = sum(numbers) / len(numbers)
+            yield f"{dot}mean", mean
+            squares = sum((number - mean) ** 2 for number in numbers)
+            yield f"{dot}deviation", math.sqrt(squares / len(numbers))
+            yield f"{dot}last", numbers[-1]
     elif isinstance(value, bool):
         yield name, str(value).lower()
     else:
