@@ -178,7 +178,8 @@ def _features(problem: Problem, point: Any) -> dict[str, float]:
         prefix = CHOICE_PREFIX if size <= _MANY else "level_"
         table[f"{prefix}{place}"] = float(own[place])
     # one kind of choice at several places: how often each of its options occurs
-    for name, (places, levels) in _repeated(problem.space).items():
+    space: Any = problem.space
+    for name, (places, levels) in _repeated(space).items():
         options = [levels[place][own[place]] for place in places]
         for number, option in enumerate(dict.fromkeys(o for p in places for o in levels[p])):
             table[f"count_{name}_{number}"] = float(options.count(option))
