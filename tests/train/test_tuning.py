@@ -2,6 +2,10 @@
 
 import json
 import math
+import os
+import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -74,6 +78,7 @@ def test_the_head_is_cut_from_the_smallest_vocabulary_that_gains():
 
 def test_every_rival_is_timed_and_something_of_each_kind_is_chosen(monkeypatch):
     monkeypatch.setattr(tuning, "_LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(tuning, "_compiled_from", lambda *_: 77.0)  # seconds: a slow test's
     effort = Effort(
         repeats=2, lengths=(8, 16), query_blocks=(8, 128), vocab_sizes=(24, 32),
         head_rows=(8, 256), tokens=16, width=8,
@@ -83,6 +88,7 @@ def test_every_rival_is_timed_and_something_of_each_kind_is_chosen(monkeypatch):
     assert choice.dtype in ("float32", "bfloat16")
     assert choice.float32.query_block in (8, 128)
     assert choice.candidates_per_device == 1
+    assert choice.compiled_from_seconds == 77.0
     for dtype in ("float32", "bfloat16"):
         ways = {
             one.way for one in timings if one.what == "attention, 16 tokens" if one.dtype == dtype
@@ -91,7 +97,76 @@ def test_every_rival_is_timed_and_something_of_each_kind_is_chosen(monkeypatch):
     formats = {one.way for one in timings if one.what == "update by one thread"}
     assert formats == {"float32", "bfloat16"}
     assert all(0 < one.ms_low <= one.ms <= one.ms_high for one in timings)
-    assert len(said) == len(set(said)) == 4
+    assert len(said) == len(set(said)) == 5
+
+
+@pytest.mark.parametrize(
+    ("compiled", "expected"),
+    # a gain of a quarter earns 30 seconds back three times in 360
+    [([0.75, 0.75, 0.75], 360.0), ([0.9, 1.0, 1.1], None), ([2.0, 2.0, 2.0], None)],
+)
+def test_compiling_must_be_earned_back(monkeypatch, compiled, expected):
+    found = {"not compiled": [1.0, 1.0, 1.0], "compiled": compiled}
+    monkeypatch.setattr(tuning, "_update", lambda *_: lambda: None)
+    monkeypatch.setattr(tuning, "race", lambda calls, **_: found)
+    timings = []
+    seconds = tuning._compiled_from("float32", KernelChoice(), Effort(repeats=3), timings)
+    assert seconds == (None if expected is None else pytest.approx(expected))
+    assert {one.way for one in timings} == {"not compiled", "compiled"}
+
+
+def test_without_a_compiler_nothing_is_compiled(monkeypatch):
+    def update(device, dtype, choice, effort):
+        def call():
+            raise RuntimeError("no compiler")
+
+        return call
+
+    monkeypatch.setattr(tuning, "_update", update)
+    assert tuning._compiled_from("float32", KernelChoice(), Effort(), []) is None
+
+
+COMPILED = """
+from archsmith.device.training_choice import KernelChoice
+from archsmith.train.tuning import Effort, _compiled_from
+effort = Effort(repeats=2, lengths=(16,), vocab_sizes=(32,), tokens=16, width=8)
+timings = []
+_compiled_from("float32", KernelChoice(), effort, timings)
+print(",".join(one.way for one in timings))
+"""
+
+
+@pytest.mark.slow
+def test_a_compiled_update_is_timed_beside_the_other(tmp_path):
+    # in a process of its own: the checks that tests put into functions cannot be compiled
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "lru_cache" not in done.stderr
+    expected = "" if shutil.which("g++") is None else "not compiled,compiled"
+    assert done.stdout.strip() == expected
+
+
+def test_a_long_training_is_compiled_and_a_resumed_one_stays_as_it_was(
+    profile, tokens, recipe, tmp_path
+):
+    profile(choice=TrainingChoice(dtype="float32", float32=OTHER, compiled_from_seconds=100.0))
+    compiled = OTHER.model_copy(update={"compile": "default"})
+    known = {"recipe": recipe, "seed": 0, "tokens": tokens}
+    assert Trunk.start(tiny(), **known).kernels == OTHER
+    short = Trunk.start(tiny(), **known, seconds=99.0)
+    assert short.kernels == OTHER
+    assert Trunk.start(tiny(), **known, seconds=100.0).kernels == compiled
+    short.save(tmp_path / "trunk")
+    assert Trunk.load(tmp_path / "trunk", tokens=tokens).kernels == OTHER
+    long = Trunk.load(tmp_path / "trunk", tokens=tokens, seconds=101.0)
+    assert long.kernels == compiled
+    long.save(tmp_path / "long")
+    assert Trunk.load(tmp_path / "long", tokens=tokens).kernels == compiled
+    profile(choice=TrainingChoice(dtype="float32"))
+    assert Trunk.load(tmp_path / "trunk", tokens=tokens, seconds=1e9).kernels == OTHER
 
 
 def test_training_follows_the_profile(profile):

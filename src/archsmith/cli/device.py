@@ -171,10 +171,15 @@ def _ways(profile: "DeviceProfile") -> "Table":
 
 def _choice_lines(choice: "TrainingChoice") -> list[str]:
     """The choice in words."""
+    from archsmith.units import format_seconds
+
     formats: tuple[NumberFormat, ...] = ("float32", "bfloat16")
     lines = [f"training: {choice.dtype}, {_count(choice.lone_threads)} for a lone training"]
     if choice.candidates_per_device > 1:
         lines[0] += f", {choice.candidates_per_device} candidates side by side on the GPU"
+    if choice.compiled_from_seconds is not None:
+        least = format_seconds(choice.compiled_from_seconds)
+        lines[0] += f", compiled where it lasts {least} or longer"
     for dtype in formats:
         one = choice.kernels(dtype)
         attention = (

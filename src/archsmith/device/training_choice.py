@@ -7,7 +7,7 @@ the model stays one model, and a trunk keeps the choice that it was started with
 
 from typing import Literal
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from archsmith.config import Spec
 
@@ -25,7 +25,8 @@ class KernelChoice(Spec):
             their softmax for the backward pass, hence an end.
         head_rows: rows of logits that the head makes at a time.
         head_rows_from: vocabulary from which it does; a smaller one is cut into larger pieces.
-        compile: torch.compile's mode, on GPUs; `reduce-overhead` records CUDA graphs.
+        compile: torch.compile's mode, on GPUs and for long trainings; `reduce-overhead` records
+            CUDA graphs.
     """
 
     query_block: PositiveInt = 128
@@ -43,6 +44,9 @@ class TrainingChoice(Spec):
         float32, bfloat16: kernels in that format.
         lone_threads: threads for a training that has the machine to itself.
         candidates_per_device: trainings side by side on one GPU.
+        compiled_from_seconds: how long a training on a processor must last for compiling its model
+            to pay, which takes a while and only then gains; None where it gains nothing, no
+            compiler was found, or nobody measured.
     """
 
     dtype: NumberFormat
@@ -50,6 +54,7 @@ class TrainingChoice(Spec):
     bfloat16: KernelChoice = KernelChoice()
     lone_threads: PositiveInt = 1
     candidates_per_device: PositiveInt = 1
+    compiled_from_seconds: PositiveFloat | None = None
 
     def kernels(self, dtype: NumberFormat) -> KernelChoice:
         """Kernels in a number format."""

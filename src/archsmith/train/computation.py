@@ -1,4 +1,4 @@
-"""A model's loss as its device computes it: eager on processors, compiled where a GPU gains by it.
+"""A model's loss as its device computes it: eager, or compiled where a GPU or time gains by it.
 
 What torch.compile makes is kept on the disk, so candidates of one shape compile once between them.
 CUDA graphs come with its mode `reduce-overhead`. Networks with experts stay eager: how many tokens
@@ -6,6 +6,7 @@ an expert gets changes with every update, and each change would compile anew.
 """
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,3 +53,5 @@ def _keep_compiled() -> None:
 
     folder = Path(click.get_app_dir("archsmith")) / "compiled"
     os.environ.setdefault(_CACHE_VARIABLE, str(folder))
+    # the tables of the rotary embedding, which depend on nothing but the cache's keys
+    warnings.filterwarnings("ignore", "Dynamo detected a call to a `functools.lru_cache`")

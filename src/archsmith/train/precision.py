@@ -43,6 +43,21 @@ def choose_kernels(dtype: torch.dtype, device: torch.device) -> KernelChoice:
     return KernelChoice() if choice is None else choice.kernels(dtype_name(dtype))
 
 
+def kernels_for(kernels: KernelChoice, device: torch.device, seconds: float | None) -> KernelChoice:
+    """The kernels for a training of so many seconds: compiled where it is long enough to pay.
+
+    Args:
+        seconds: None where nobody knows.
+
+    Raises ConfigError as `choose_dtype`.
+    """
+    choice = training_choice(device)
+    pays_from = None if choice is None or device.type != "cpu" else choice.compiled_from_seconds
+    if pays_from is None or seconds is None or seconds < pays_from:
+        return kernels
+    return kernels.model_copy(update={"compile": "default"})
+
+
 def training_choice(device: torch.device) -> TrainingChoice | None:
     """What was measured on this device; None where it was not, or a profile of the other kind is
     given: of the processor for a GPU, or the other way round.

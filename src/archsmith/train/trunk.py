@@ -22,7 +22,13 @@ from archsmith.model.transformer import Transformer, build, load_numpy
 from archsmith.train import checkpoint
 from archsmith.train.balancing import ExpertLoad
 from archsmith.train.learner import Learner
-from archsmith.train.precision import choose_device, choose_dtype, choose_kernels, dtype_name
+from archsmith.train.precision import (
+    choose_device,
+    choose_dtype,
+    choose_kernels,
+    dtype_name,
+    kernels_for,
+)
 from archsmith.train.recipe import Recipe
 from archsmith.train.schedule import cooldown_factor, warmup_factor
 
@@ -103,12 +109,14 @@ class Trunk:
         context_tokens: int | None = None,
         device: str = "cpu",
         clock: Callable[[], float] = time.perf_counter,
+        seconds: float | None = None,
     ) -> "Trunk":
         """A trunk before its first update.
 
         Args:
             context_tokens: length of training windows; the architecture's context if None.
             device: `cpu`, `cuda` or `auto`.
+            seconds: how long it will be trained, where that is known: see `kernels_for`.
 
         Raises:
             ConfigError: the token file does not fit, or the device profile is of another machine.
@@ -124,7 +132,7 @@ class Trunk:
             context_tokens=context_tokens or architecture.max_position_embeddings,
             device=chosen,
             dtype=dtype,
-            kernels=choose_kernels(dtype, chosen),
+            kernels=kernels_for(choose_kernels(dtype, chosen), chosen, seconds),
             clock=clock,
         )
 
@@ -136,8 +144,12 @@ class Trunk:
         tokens: TokenFile,
         device: str | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        seconds: float | None = None,
     ) -> "Trunk":
         """Continue from a checkpoint folder, on the device it was on unless another is named.
+
+        It computes as it did before, unless the `seconds` it will be trained on, where they are
+        known, pay for compiling: see `kernels_for`.
 
         Raises CheckpointError where it is missing, damaged or of other text.
         """
@@ -152,7 +164,7 @@ class Trunk:
             context_tokens=manifest.context_tokens,
             device=chosen,
             dtype=choose_dtype(manifest.dtype, chosen),
-            kernels=manifest.kernels,
+            kernels=kernels_for(manifest.kernels, chosen, seconds),
             clock=clock,
         )
         for kind, live in trunk._tensors().items():

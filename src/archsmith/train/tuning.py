@@ -35,6 +35,10 @@ Way = int | str  # how something is computed: a number of rows, or a word
 _DEFAULT = KernelChoice()
 _TORCH = "torch's own"
 _LEAST_SECONDS = 0.01  # of one reading
+# Compiling is found on the disk the second time: it never counts as less than the first time takes
+# on an idle machine. And it must be earned back: the gain differs between networks.
+_LEAST_COMPILING_SECONDS = 30.0
+_COMPILING_MUST_EARN = 3.0
 _SECOND_THREAD_MUST_GAIN = 1.15  # less is lost again to the next neighbour
 
 
@@ -71,15 +75,19 @@ def tune(
         on_progress("number formats")
         best_dtype = _number_format(device, chosen, effort, timings)
     on_progress("threads")
-    threads = 1
+    threads, compiled_from = 1, None
     if device.type == "cpu":
         threads = _lone_threads(best_dtype, chosen[best_dtype], effort, timings)
+        on_progress("a compiled update, for long trainings")
+        with num_threads_set(1):
+            compiled_from = _compiled_from(best_dtype, chosen[best_dtype], effort, timings)
     choice_of_all = TrainingChoice(
         dtype=best_dtype,
         float32=chosen["float32"],
         bfloat16=chosen["bfloat16"],
         lone_threads=threads,
         candidates_per_device=1 if device.type == "cpu" else _candidates(device, effort),
+        compiled_from_seconds=compiled_from,
     )
     return choice_of_all, tuple(timings)
 
@@ -279,6 +287,31 @@ def _lone_threads(
     _note(timings, "update, by the wall clock", dtype, found, "threads")
     one, all_cores = quartiles(found[1]), quartiles(found[cores])
     return cores if all_cores.high * _SECOND_THREAD_MUST_GAIN < one.low else 1
+
+
+def _compiled_from(
+    dtype: NumberFormat, choice: KernelChoice, effort: Effort, timings: list[KernelTiming]
+) -> float | None:
+    """Seconds from which on a training on the processor earns its compiling back several times."""
+    device = torch.device("cpu")
+    compiled = _update(device, dtype, choice.model_copy(update={"compile": "default"}), effort)
+    started = time.perf_counter()
+    try:
+        compiled()
+    except Exception:  # torch has many kinds; most often there is no C++ compiler
+        return None
+    seconds = max(time.perf_counter() - started, _LEAST_COMPILING_SECONDS)
+    calls: dict[Way, Call] = {
+        "not compiled": _update(device, dtype, choice, effort),
+        "compiled": compiled,
+    }
+    found = race(calls, repeats=effort.repeats, clock=clock_of(device, 1))
+    _note(timings, "update, compiled or not", dtype, found, "")
+    figures = {way: quartiles(times) for way, times in found.items()}
+    if clear_winner(figures, "not compiled") != "compiled":
+        return None
+    gain = 1.0 - figures["compiled"].middle / figures["not compiled"].middle
+    return _COMPILING_MUST_EARN * seconds / gain
 
 
 def _candidates(device: torch.device, effort: Effort) -> int:

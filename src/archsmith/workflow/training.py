@@ -113,9 +113,12 @@ def train_model(
             tokens=train_tokens,
             device="auto",
             clock=clock,
+            seconds=max_seconds,
         )
     else:
-        trunk = Trunk.load(checkpoint, tokens=train_tokens, clock=clock)
+        # what an earlier call began goes on as it was: the same bits
+        seconds = None if checkpoint == own else max_seconds
+        trunk = Trunk.load(checkpoint, tokens=train_tokens, clock=clock, seconds=seconds)
         _check_same(trunk.architecture, architecture, checkpoint)
     first_step, first_seconds = trunk.step, trunk.train_seconds
     reading_seconds = 0.0
