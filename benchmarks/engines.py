@@ -4,6 +4,7 @@ On a processor the seconds are its own (the neighbours of a shared machine move 
 twice), on a GPU those of the wall, with all queued work done before either reading.
 """
 
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,11 +19,12 @@ from plain_loop import plain_engine
 from archsmith.architecture.feed_forwards.gated_mlp import GatedMlp
 from archsmith.architecture.mixers.attention import Attention
 from archsmith.architecture.tree import Architecture, Layer
+from archsmith.device.training_choice import KernelChoice
 from archsmith.train.learner import Learner
 from archsmith.train.precision import choose_dtype
 from archsmith.train.recipe import Recipe
 
-OURS, OURS_MUON = "archsmith", "archsmith muon"
+OURS, OURS_MUON, OURS_COMPILED = "archsmith", "archsmith muon", "archsmith compiled"
 HF, HF_BF16 = "Trainer", "Trainer bf16"
 PLAIN, PLAIN_AUTOCAST, PLAIN_COMPILED = "plain loop", "plain loop bf16", "plain loop compiled"
 LITGPT = "LitGPT"
@@ -89,11 +91,20 @@ def clock_of(device: torch.device) -> Callable[[], float]:
     return synchronized
 
 
-def our_engine(network: Network, device: torch.device, *, optimizer: str) -> Train:
-    """The product's own learner."""
+def our_engine(
+    network: Network, device: torch.device, *, optimizer: str, compiled: bool = False
+) -> Train:
+    """The product's own learner, with its kernels or compiled as long trainings are."""
     recipe = Recipe.model_validate({"optimizer": optimizer})
     dtype = choose_dtype("auto", device)
-    learner = Learner(network.architecture(), recipe=recipe, seed=0, device=device, dtype=dtype)
+    learner = Learner(
+        network.architecture(),
+        recipe=recipe,
+        seed=0,
+        device=device,
+        dtype=dtype,
+        kernels=KernelChoice(compile="default") if compiled else KernelChoice(),
+    )
     clock = clock_of(device)
 
     def train(batches: np.ndarray) -> float:
@@ -200,8 +211,12 @@ def engines(device: torch.device) -> tuple[dict[str, Callable[..., Train]], dict
         LITGPT: by_litgpt,
         OURS: partial(our_engine, optimizer="adamw"),
         OURS_MUON: partial(our_engine, optimizer="muon"),
+        OURS_COMPILED: partial(our_engine, optimizer="adamw", compiled=True),
     }
     skipped = {}
+    if shutil.which("g++") is None:
+        del found[OURS_COMPILED]
+        skipped[OURS_COMPILED] = "no C++ compiler (g++) was found"
     if device.type == "cuda":
         found[PLAIN_COMPILED] = partial(by_hand, autocast=True, compiled=True)
     missing = why_not()
@@ -212,4 +227,10 @@ def engines(device: torch.device) -> tuple[dict[str, Callable[..., Train]], dict
 
 
 # engines that share a process: each library has one, so that none profits from what another sets
-LIBRARIES = ((HF, HF_BF16), (PLAIN, PLAIN_AUTOCAST, PLAIN_COMPILED), (LITGPT,), (OURS, OURS_MUON))
+LIBRARIES = (
+    (HF, HF_BF16),
+    (PLAIN, PLAIN_AUTOCAST, PLAIN_COMPILED),
+    (LITGPT,),
+    (OURS, OURS_MUON),
+    (OURS_COMPILED,),
+)

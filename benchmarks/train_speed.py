@@ -11,7 +11,8 @@ model FLOPs per second over the fastest matrix products of either format, which 
 the same rounds. The Trainer runs LlamaForCausalLM as it comes (float32, torch's
 scaled_dot_product_attention) and with bf16=True, the plain loop (`plain_loop.py`) in float32 and
 under autocast, on a GPU also compiled; LitGPT's loop runs where its package is installed
-(`litgpt_loop.py`). Ours runs the same AdamW, and Muon for comparison.
+(`litgpt_loop.py`). Ours runs the same AdamW, and Muon for comparison, and AdamW compiled, as a
+training on a processor is that lasts long enough to pay for it.
 """
 
 import argparse
