@@ -99,6 +99,22 @@ def summary(results: Path, first: str, names: list[str]) -> None:
             print(f"| {' | '.join([arm, str(len(known)), *cells, paired, each])} |")
 
 
+def write_csv(results: Path, names: list[str], path: Path) -> None:
+    """One row per comparison, strategy and seed, the measure where figures are told."""
+    lines = ["comparison,strategy,seed,evaluations,measure,cpu_seconds"]
+    for name in names:
+        for arm in sorted(results.glob(f"{name}--*.jsonl")):
+            strategy = arm.stem.partition("--")[2]
+            for seed, record in sorted(read(arm).items()):
+                curve, seconds = record["curve"], record["cpu_seconds"]
+                assert isinstance(curve, list)
+                lines += [
+                    f"{name},{strategy},{seed},{step},{curve[step - 1]},{seconds}"
+                    for step in NAMES[name].at
+                ]
+    path.write_text("\n".join(lines) + "\n")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="folder of the recorded tables")
@@ -107,6 +123,7 @@ def main() -> int:
     parser.add_argument("--strategy", action="append", default=[])
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--summary", action="store_true")
+    parser.add_argument("--csv", type=Path, help="write every seed's figures there")
     parser.add_argument("--first", default="law_guided", help="strategy others are compared with")
     given = parser.parse_args()
     given.results.mkdir(parents=True, exist_ok=True)
@@ -114,6 +131,8 @@ def main() -> int:
     for name in names:
         for strategy in given.strategy:
             search(given.folder, given.results, name, strategy, range(given.seeds))
+    if given.csv:
+        write_csv(given.results, names, given.csv)
     if given.summary:
         summary(given.results, given.first, names)
     return 0

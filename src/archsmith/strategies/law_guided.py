@@ -2,12 +2,16 @@
 
 First the problem's start points and a few feasible ones far from one another; then the noisy
 expected improvement (one objective) or hypervolume improvement (several) in log form (Ament et al.
-2023, arXiv 2310.20708; Daulton et al. 2021, arXiv 2105.08195), by BoTorch, over a pool of mutants
-near the best trials and samples from everywhere. Near is a trust region as in TuRBO (Eriksson et
-al. 2019, arXiv 1910.01465), counted in mutations; it shrinks while nothing improves.
+2023, arXiv 2310.20708; Daulton et al. 2021, arXiv 2105.08195), over a pool of mutants near the best
+trials and samples from everywhere. Near is a trust region as in TuRBO (Eriksson et al. 2019, arXiv
+1910.01465), counted in mutations; it shrinks while nothing improves.
 
 Metrics that cost models know are exact; what is learned is modelled by `archsmith.surrogate`. What
-the surrogate was is in each proposal's note.
+was read of a trunk at its rungs and since then counts with the text it had read. A space whose
+features hold no decoder has no law: its mean is linear in choices, options of choices that the
+space groups are counted, all neighbours of the best trials join the pool, and where the surrogate
+predicts trials left out no better than chance, local search or evolution goes on. What it was is in
+each proposal's note.
 """
 
 import random
