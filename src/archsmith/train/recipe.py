@@ -49,7 +49,7 @@ class Recipe(Spec):
 
     optimizer: Literal["muon", "adamw"] = "muon"
     learning_rate: PositiveFloat = DEFAULTS["muon"]["learning_rate"]
-    embedding_learning_rate: PositiveFloat = 4e-3
+    embedding_learning_rate: PositiveFloat = 0.016
     moe_learning_rate: PositiveFloat | None = None
     moe_embedding_learning_rate: PositiveFloat | None = None
     weight_decay: NonNegativeFloat = DEFAULTS["muon"]["weight_decay"]
