@@ -44,8 +44,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sets", type=int, default=25)
+    parser.add_argument("--table", nargs="+", default=["lts_gpt2_wikitext103", "lts_gpt2_lm1b"])
     given = parser.parse_args()
-    for name in ("lts_gpt2_wikitext103", "lts_gpt2_lm1b"):
+    for name in given.table:
         description = read_description(DESCRIPTIONS / f"{name}.toml")
         path = next(given.folder.glob(f"{name}.*"))
         table = load_table(path, description, objectives=["perplexity"])

@@ -79,10 +79,7 @@ class LawGuided(Strategy):
         trials: Sequence[Finished],
         rng: random.Random,
     ) -> Proposal | None:
-        """A rival's proposal, where no law is known and a surrogate predicts no more than chance.
-
-        Start points of the problem come first.
-        """
+        """A rival's proposal, where there is no law and the surrogate predicts nothing."""
         if len(trials) < self._num_start(problem, trials) or self._has_law(problem, trials):
             return None
         try:
@@ -96,7 +93,11 @@ class LawGuided(Strategy):
             f"handed to {chosen.type}: the surrogate's rank correlation with trials left out, "
             f"{skill:.2f}, is no more than chance"
         )
-        return chosen.propose(problem, history, rng).model_copy(update={"note": note})
+        proposal = chosen.propose(problem, history, rng)
+        if proposal.architecture in problem.start:
+            return None  # those come first, whoever goes on after them
+        notes = [note, proposal.note] if proposal.note else [note]
+        return proposal.model_copy(update={"note": "; ".join(notes)})
 
     @staticmethod
     def _has_law(problem: Problem, trials: Sequence[Finished]) -> bool:
