@@ -24,6 +24,7 @@ import multiprocessing
 import os
 import statistics
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# what a killed compiler left half-written elsewhere does not concern us
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", tempfile.mkdtemp(prefix="train-speed-compiled-"))
 
 import torch
 from engines import (
