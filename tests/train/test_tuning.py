@@ -24,6 +24,7 @@ from archsmith.errors import ConfigError
 from archsmith.model.kernels.fast import FAST, fast_kernels
 from archsmith.model.transformer import build
 from archsmith.train import computation, tuning
+from archsmith.train.learner import Learner
 from archsmith.train.precision import choose_dtype, choose_kernels
 from archsmith.train.trunk import Trunk
 from archsmith.train.tuning import Effort, clear_winner, longest_held, smallest_won, tune
@@ -266,3 +267,34 @@ def test_what_is_compiled_is_the_same_function_and_kept_on_disk(monkeypatch):
     found = [loss(tokens[:, :-1], tokens[:, 1:], routing=None) for loss in (eager, fast)]
     torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-6)
     assert math.isfinite(float(found[0].detach()))
+
+
+def test_a_training_that_cannot_be_compiled_goes_on_without(tokens, recipe, monkeypatch):
+    class InductorError(RuntimeError):
+        pass
+
+    InductorError.__module__ = "torch._inductor.exc"
+
+    def failing(function, **options):
+        def call(*inputs, **named):
+            raise InductorError("file too short")
+
+        return call
+
+    plain = Trunk.start(tiny(), recipe=recipe, seed=1, tokens=tokens)
+    plain.run(400)
+    monkeypatch.setattr(torch, "compile", failing)
+    monkeypatch.setattr(torch.compiler, "disable", lambda function: function)
+    trunk = Trunk.start(tiny(), recipe=recipe, seed=1, tokens=tokens)
+    trunk._learner = Learner(
+        tiny(),
+        recipe=recipe,
+        seed=1,
+        device=CPU,
+        dtype=trunk.dtype,
+        kernels=KernelChoice(compile="default"),
+    )
+    with pytest.warns(UserWarning, match="without compiling, which failed.*file too short"):
+        trunk.run(400)
+    weights = zip(plain.model().parameters(), trunk.model().parameters(), strict=True)
+    assert all(torch.equal(first, second) for first, second in weights)

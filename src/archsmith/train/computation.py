@@ -47,6 +47,12 @@ def loss_of(model: Transformer, choice: KernelChoice) -> Loss:
     return made
 
 
+def is_compilers(error: BaseException) -> bool:
+    """Whether the compiler failed: there is none, or it finds a file half written on the disk."""
+    packages = ("torch._inductor", "torch._dynamo")
+    return any(kind.__module__.startswith(packages) for kind in type(error).__mro__)
+
+
 def _keep_compiled() -> None:
     """Let all processes of this user share what is compiled, unless the environment says where."""
     import click

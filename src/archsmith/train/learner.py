@@ -1,6 +1,7 @@
 """A model that learns: one update at a time, with everything an update changes in one place."""
 
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,7 +17,7 @@ from archsmith.model.routing import Routing
 from archsmith.model.transformer import Transformer, build
 from archsmith.train.allocator import keep_freed_memory
 from archsmith.train.balancing import correct_biases, new_routing
-from archsmith.train.computation import loss_of, routes
+from archsmith.train.computation import is_compilers, loss_of, routes
 from archsmith.train.faults import memory_errors
 from archsmith.train.optimizers.adamw import AdamW
 from archsmith.train.optimizers.base import Optimizer, Target
@@ -55,7 +56,8 @@ class Learner:
             self._model = build(architecture, seed=seed, device=device)
             self._weights = FlatWeights(self._model, dtype=dtype)
             self._optimizers = self._make_optimizers()
-        self._loss = loss_of(self._model, kernels or choose_kernels(dtype, device))
+        self._kernels = kernels or choose_kernels(dtype, device)
+        self._loss = loss_of(self._model, self._kernels)
         self._routes = routes(self._model)
         self.expert_shares: list[Tensor] = []
 
@@ -74,8 +76,7 @@ class Learner:
             routing = None
             if self._routes:
                 routing = new_routing(seed=self._seed, number=number, device=self.device)
-            loss = self._loss(tokens[:, :-1], tokens[:, 1:], routing=routing)
-            (loss if routing is None else loss + self._auxiliary_loss(routing)).backward()
+            loss = self._backward(tokens, routing)
             self._weights.take_gradients()
             gradient = self._weights.gradient
             nats, norm = torch.stack((loss.detach(), gradient.norm())).tolist()
@@ -90,6 +91,26 @@ class Learner:
                 self.expert_shares = routing.shares()
             self._weights.publish()
         return nats
+
+    def _backward(self, tokens: Int[Tensor, "B T"], routing: Routing | None) -> Tensor:
+        """The loss, its gradients added to the parameters'."""
+        try:
+            loss: Tensor = self._loss(tokens[:, :-1], tokens[:, 1:], routing=routing)
+            (loss if routing is None else loss + self._auxiliary_loss(routing)).backward()
+        except Exception as error:
+            if self._kernels.compile == "no" or not is_compilers(error):
+                raise
+            warnings.warn(
+                f"{self.architecture.summary()} is trained without compiling, which failed: "
+                f"{type(error).__name__}: {str(error).splitlines()[0]}",
+                stacklevel=2,
+            )
+            self._kernels = self._kernels.model_copy(update={"compile": "no"})
+            self._loss = loss_of(self._model, self._kernels)
+            for parameter in self._model.parameters():
+                parameter.grad = None
+            return self._backward(tokens, routing)
+        return loss
 
     def masters(self) -> dict[str, Tensor]:
         """The live float32 weights by canonical name. Call `publish` after changing them."""
