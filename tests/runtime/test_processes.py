@@ -152,11 +152,6 @@ def left_running(folder: Path) -> list[int]:
     return found
 
 
-def children() -> list[psutil.Process]:
-    """Processes that this one started, and those that they did."""
-    return psutil.Process().children(recursive=True)
-
-
 def test_workers_notice_that_their_search_is_dead(tmp_path: Path) -> None:
     search = start_search(tmp_path, 50, step_seconds=0.3, n_jobs=2, executor="processes")
     wait_for(lambda: len(log_lines(tmp_path)) >= 4)
@@ -170,7 +165,9 @@ def test_workers_notice_that_their_search_is_dead(tmp_path: Path) -> None:
     assert {job.losses for job in jobs} == {0}
 
 
-def test_ctrl_c_lets_workers_checkpoint(tmp_path: Path) -> None:
+def test_ctrl_c_lets_workers_checkpoint(
+    tmp_path: Path, children: Callable[[], list[psutil.Process]]
+) -> None:
     study = make_study(tmp_path)
 
     def listen(event: events.Event) -> None:

@@ -50,6 +50,9 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return make_text(tmp_path_factory.mktemp("text"))
 
 
+Children = Callable[[], list[psutil.Process]]
+
+
 def zygotes() -> list[psutil.Process]:
     """Of this process."""
     found = psutil.Process().children()
@@ -87,7 +90,7 @@ def is_done(store: Store, *numbers: int) -> Callable[[], bool]:
 
 @pytest.mark.parametrize("kind", ["forked", "fresh"])
 def test_both_kinds_of_worker_end_and_say_why_alike(
-    tmp_path: Path, life_line: int, errors: IO[bytes], kind: str
+    tmp_path: Path, life_line: int, errors: IO[bytes], kind: str, children: Children
 ) -> None:
     study = make_study(tmp_path)
     study.store.put_note("toy", "evaluator", dump_evaluator(Toy()))
@@ -107,7 +110,7 @@ def test_both_kinds_of_worker_end_and_say_why_alike(
         )
         assert absent.wait(60) == 1
         assert mistyped.wait(60) == 2
-        while len(psutil.Process().children(recursive=True)) < 2:
+        while len(children()) < 2:
             time.sleep(0.01)
         wanted.kill()
         assert (wanted.wait(60), wanted.poll()) == (-signal.SIGKILL, -signal.SIGKILL)
@@ -118,7 +121,7 @@ def test_both_kinds_of_worker_end_and_say_why_alike(
         assert "--threads: invalid int value: 'x'" in said(errors)
     finally:
         starter.close()
-    assert not psutil.Process().children()
+    assert not children()
 
 
 def test_a_candidates_process_imports_no_more_than_it_needs(
@@ -187,7 +190,7 @@ def test_a_killed_worker_is_forked_again_and_ends_in_the_same_bits(
     assert len({line["parent"] for line in lines}) == 1
 
 
-def test_a_search_survives_the_death_of_its_zygote(tmp_path: Path) -> None:
+def test_a_search_survives_the_death_of_its_zygote(tmp_path: Path, children: Children) -> None:
     told: list[events.Event] = []
     killed: list[int] = []
 
@@ -215,7 +218,7 @@ def test_a_search_survives_the_death_of_its_zygote(tmp_path: Path) -> None:
     assert sorted(lines) == sorted(
         [*map(list, dict.fromkeys(map(tuple, lines))), ["trial-00001", "0"]]
     )
-    assert not psutil.Process().children(recursive=True)
+    assert not children()
 
 
 def test_what_cannot_be_forked_is_started_afresh(tmp_path: Path) -> None:
@@ -228,14 +231,14 @@ def test_what_cannot_be_forked_is_started_afresh(tmp_path: Path) -> None:
 
 
 def test_where_forking_is_not_safe_workers_are_started_afresh(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, children: Children
 ) -> None:
     monkeypatch.setattr(processes, "fork_is_safe", lambda: False)
     toy = Toy(trouble={"3": "die"}, log=str(tmp_path / "log"))
     study = make_study(tmp_path, start=[Point(x=3, y=1)], rungs=())
     study.optimize(toy, n_trials=1)
     assert [job.losses for trial in study.trials for job in trial.jobs] == [1]
-    assert not psutil.Process().children()
+    assert not children()
 
 
 def test_a_process_that_uses_a_gpu_or_has_threads_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from archsmith.train.supernet_methods import METHODS, Parts
 from archsmith.train.supernet_plan import SupernetPlan
 
 CPU = torch.device("cpu")
-RECIPE = Recipe(batch_tokens=48, warmup_steps=2, dtype="float32")
+RECIPE = Recipe(batch_tokens=48, warmup_steps=2, dtype="float32", embedding_learning_rate=0.004)
 
 
 def networks(depths=(1, 2), widths=(32, 16), units=(16, 48), heads_per_group=1):
