@@ -99,7 +99,7 @@ def test_other_text_is_refused(saved, corpus, tokenizer, tmp_path):
 
 def test_tensors_of_another_shape_are_refused(saved):
     manifest = checkpoint.read_manifest(saved)
-    arrays = checkpoint.read_tensors(saved, manifest, "weights")
+    arrays = checkpoint.read_tensors(saved, manifest.files, "weights")
     live = {"model.norm.weight": torch.zeros(5)}
     with pytest.raises(CheckpointError, match=r"no fitting tensor model\.norm\.weight"):
         checkpoint.restore(live, arrays, saved)

@@ -404,7 +404,7 @@ def test_a_damaged_folder_is_told_and_changes_nothing(make_supernet, tmp_path):
         other.resume(tmp_path)
     assert all(torch.equal(other.shared.masters()[name], before[name]) for name in before)
     (tmp_path / "manifest.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="not the manifest of a supernet"):
+    with pytest.raises(CheckpointError, match="not the manifest of an archsmith supernet"):
         read_supernet(tmp_path)
 
 

@@ -8,7 +8,7 @@ pickled.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from archsmith.train.recipe import Recipe
 MANIFEST = "manifest.json"
 WEIGHTS = "weights"
 OPTIMIZER = "optimizer"
+AnyManifest = TypeVar("AnyManifest", bound=Spec)
 
 
 class TensorFile(Spec):
@@ -105,38 +106,55 @@ def write_tensors(folder: Path, stem: str, tensors: Mapping[str, Tensor]) -> Ten
 
 def read_manifest(path: Path) -> Manifest:
     """The manifest of a checkpoint folder. Raises CheckpointError."""
+    return read_manifest_as(Manifest, path, what="checkpoint", remedy="start again without it")
+
+
+def read_manifest_as(kind: type[AnyManifest], path: Path, *, what: str, remedy: str) -> AnyManifest:
+    """The manifest of a folder, of a kind that has `format` and `version`. Raises CheckpointError.
+
+    Args:
+        what: the folder holds, for the errors' sentences. remedy: what helps against damage.
+    """
     file = path / MANIFEST
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CheckpointError(f"{path}: no checkpoint here ({MANIFEST} is missing)") from None
+        raise CheckpointError(f"{path}: no {what} here ({MANIFEST} is missing)") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{file}: damaged: {error}; start again without it") from None
-    if not isinstance(data, dict) or data.get("format") != "archsmith-trunk":
-        raise CheckpointError(f"{file}: not the manifest of an archsmith checkpoint")
-    if data.get("version") != 1:
+        raise CheckpointError(f"{file}: damaged: {error}; {remedy}") from None
+    known = {name: kind.model_fields[name].default for name in ("format", "version")}
+    if not isinstance(data, dict) or data.get("format") != known["format"]:
+        raise CheckpointError(f"{file}: not the manifest of an archsmith {what}")
+    if data.get("version") != known["version"]:
         raise CheckpointError(
-            f"{file}: written by another version (format {data.get('version')}, this one reads 1)"
+            f"{file}: written by another version (format {data.get('version')}, this one reads "
+            f"{known['version']})"
         )
     try:
-        return Manifest.model_validate(data)
+        return kind.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise CheckpointError(f"{file}: damaged: {where}: {first['msg']}") from None
 
 
-def read_tensors(path: Path, manifest: Manifest, kind: str) -> dict[str, np.ndarray]:
-    """The tensors of one kind, checked against their hash. Raises CheckpointError."""
-    if kind not in manifest.files:
+def read_tensors(
+    path: Path, files: Mapping[str, TensorFile], kind: str, *, what: str = "checkpoint"
+) -> dict[str, np.ndarray]:
+    """The tensors of one kind, checked against their hash. Raises CheckpointError.
+
+    Args:
+        files: what the folder's manifest names.
+    """
+    if kind not in files:
         raise CheckpointError(f"{path / MANIFEST}: damaged: it names no file of {kind}")
-    file = path / manifest.files[kind].name
+    file = path / files[kind].name
     try:
-        if file_hash(file) != manifest.files[kind].sha256:
+        if file_hash(file) != files[kind].sha256:
             raise CheckpointError(f"{file}: damaged: its content is not what was written")
         return load_file(file)
     except FileNotFoundError:
-        raise CheckpointError(f"{file}: missing; the checkpoint is incomplete") from None
+        raise CheckpointError(f"{file}: missing; the {what} is incomplete") from None
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{file}: cannot be read: {error}") from None
 

@@ -1,6 +1,5 @@
 """A model that learns: one update at a time, with everything an update changes in one place."""
 
-import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,17 +11,13 @@ from torch import Tensor
 
 from archsmith.architecture.tree import Architecture
 from archsmith.device.training_choice import KernelChoice
-from archsmith.errors import DivergedError
 from archsmith.model.routing import Routing
 from archsmith.model.transformer import Transformer, build
 from archsmith.train.allocator import keep_freed_memory
 from archsmith.train.balancing import correct_biases, new_routing
 from archsmith.train.computation import is_compilers, loss_of, routes
 from archsmith.train.faults import memory_errors
-from archsmith.train.optimizers.adamw import AdamW
-from archsmith.train.optimizers.base import Optimizer, Target
-from archsmith.train.optimizers.muon import Muon
-from archsmith.train.parametrization import tensor_rule
+from archsmith.train.optimization import Optimization
 from archsmith.train.precision import choose_kernels
 from archsmith.train.recipe import Recipe
 from archsmith.train.weights import FlatWeights
@@ -55,7 +50,9 @@ class Learner:
         with memory_errors(f"making {architecture.summary()}"):
             self._model = build(architecture, seed=seed, device=device)
             self._weights = FlatWeights(self._model, dtype=dtype)
-            self._optimizers = self._make_optimizers()
+            self._optimization = Optimization(
+                self._weights, architecture=architecture, recipe=self.recipe, dtype=dtype
+            )
         self._kernels = kernels or choose_kernels(dtype, device)
         self._loss = loss_of(self._model, self._kernels)
         self._routes = routes(self._model)
@@ -78,13 +75,7 @@ class Learner:
                 routing = new_routing(seed=self._seed, number=number, device=self.device)
             loss = self._backward(tokens, routing)
             self._weights.take_gradients()
-            gradient = self._weights.gradient
-            nats, norm = torch.stack((loss.detach(), gradient.norm())).tolist()
-            self._check_finite(number, loss=nats, gradient=norm)
-            if norm > self.recipe.max_grad_norm:
-                gradient.mul_(self.recipe.max_grad_norm / norm)
-            for optimizer in self._optimizers:
-                optimizer.step(number=number, factor=factor)
+            (nats,) = self._optimization.step([loss], number=number, factor=factor)
             if routing is not None:
                 rate = self.recipe.router_bias_update_rate * factor
                 correct_biases(self._biases, routing, rate=rate)
@@ -114,12 +105,11 @@ class Learner:
 
     def masters(self) -> dict[str, Tensor]:
         """The live float32 weights by canonical name. Call `publish` after changing them."""
-        return {slot.name: slot.master for slot in self._weights.slots}
+        return self._weights.masters()
 
     def optimizer_state(self) -> dict[str, Tensor]:
         """The optimizers' live tensors by name."""
-        states = [optimizer.state() for optimizer in self._optimizers]
-        return {name: tensor for state in states for name, tensor in state.items()}
+        return self._optimization.state()
 
     def publish(self) -> None:
         """Let the model compute with what the masters hold."""
@@ -156,30 +146,3 @@ class Learner:
         return routing.loss(
             balance_coef=self.recipe.router_aux_loss_coef, z_coef=self.recipe.router_z_loss_coef
         )
-
-    def _make_optimizers(self) -> list[Optimizer]:
-        targets: dict[bool, list[Target]] = {True: [], False: []}
-        for slot in self._weights.slots:
-            if not slot.parameter.requires_grad:
-                continue
-            rule = tensor_rule(
-                slot.name,
-                tuple(slot.master.shape),
-                architecture=self.architecture,
-                recipe=self.recipe,
-            )
-            targets[rule.muon].append(
-                Target(slot.name, slot.master, slot.gradient, rule.learning_rate, rule.decay)
-            )
-        return [
-            Muon(targets[True], momentum=self.recipe.momentum, dtype=self.dtype),
-            AdamW(targets[False], betas=self.recipe.betas, eps=self.recipe.adam_eps),
-        ]
-
-    def _check_finite(self, number: int, **values: float) -> None:
-        for what, value in values.items():
-            if not math.isfinite(value):
-                raise DivergedError(
-                    f"the {what} became {value} at step {number}, with a learning rate of "
-                    f"{self.recipe.learning_rate:g}; a lower one or a longer warm-up may hold"
-                )

@@ -6,7 +6,6 @@ those entries of one float32 gradient that it used; then one step is made for al
 smallest and two at random.
 """
 
-import math
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -17,7 +16,6 @@ from torch import Tensor
 
 from archsmith.architecture.tree import Architecture
 from archsmith.device.training_choice import KernelChoice
-from archsmith.errors import DivergedError
 from archsmith.model.elastic import copy_of, leading, view_of
 from archsmith.model.kernels.base import Kernels
 from archsmith.model.kernels.fast import fast_kernels
@@ -25,10 +23,7 @@ from archsmith.model.kernels.sliced import for_slices
 from archsmith.model.transformer import Transformer, build
 from archsmith.train.allocator import keep_freed_memory
 from archsmith.train.faults import memory_errors
-from archsmith.train.optimizers.adamw import AdamW
-from archsmith.train.optimizers.base import Optimizer, Target
-from archsmith.train.optimizers.muon import Muon
-from archsmith.train.parametrization import tensor_rule
+from archsmith.train.optimization import Optimization
 from archsmith.train.precision import choose_kernels
 from archsmith.train.recipe import Recipe
 from archsmith.train.weights import FlatWeights
@@ -66,7 +61,10 @@ class SharedWeights:
         with memory_errors(f"making the supernet {largest.summary()}"):
             self.model = build(largest, seed=seed, device=device)
             self._weights = FlatWeights(self.model, dtype=dtype)
-            self._optimizers = self._make_optimizers()
+            # the largest network's own rules: parts differ from it by less than it from others
+            self._optimization = Optimization(
+                self._weights, architecture=largest, recipe=recipe, dtype=dtype
+            )
         self._gradients = {slot.name: slot.gradient for slot in self._weights.slots}
         self.part = lru_cache(maxsize=_KEPT_PARTS)(self._make_part)
 
@@ -128,19 +126,7 @@ class SharedWeights:
         self, losses: Sequence[Float[Tensor, ""]], *, number: int, factor: float
     ) -> list[float]:
         """Move the weights along the gathered gradient; the losses as numbers."""
-        gradient = self._weights.gradient
-        *nats, norm = torch.stack((*losses, gradient.norm())).tolist()
-        for what, value in (("loss", sum(nats)), ("gradient", norm)):
-            if not math.isfinite(value):
-                raise DivergedError(
-                    f"the {what} of the supernet became {value} at step {number}, with a learning "
-                    f"rate of {self.recipe.learning_rate:g}; a lower one or a longer warm-up may "
-                    "hold"
-                )
-        if norm > self.recipe.max_grad_norm:
-            gradient.mul_(self.recipe.max_grad_norm / norm)
-        for optimizer in self._optimizers:
-            optimizer.step(number=number, factor=factor)
+        nats = self._optimization.step(losses, number=number, factor=factor, of=" of the supernet")
         self._weights.publish()
         return nats
 
@@ -164,12 +150,11 @@ class SharedWeights:
 
     def masters(self) -> dict[str, Tensor]:
         """The live float32 weights by canonical name. Call `publish` after changing them."""
-        return {slot.name: slot.master for slot in self._weights.slots}
+        return self._weights.masters()
 
     def optimizer_state(self) -> dict[str, Tensor]:
         """The optimizers' live tensors by name."""
-        states = [optimizer.state() for optimizer in self._optimizers]
-        return {name: tensor for state in states for name, tensor in state.items()}
+        return self._optimization.state()
 
     def publish(self) -> None:
         """Let the networks compute with what the masters hold."""
@@ -179,18 +164,3 @@ class SharedWeights:
         if part.network_hash == self.largest.network_hash:
             return self.model
         return view_of(self.model, part)
-
-    def _make_optimizers(self) -> list[Optimizer]:
-        """The largest network's own rules: parts differ from it by less than it from others."""
-        targets: dict[bool, list[Target]] = {True: [], False: []}
-        for slot in self._weights.slots:
-            rule = tensor_rule(
-                slot.name, tuple(slot.master.shape), architecture=self.largest, recipe=self.recipe
-            )
-            targets[rule.muon].append(
-                Target(slot.name, slot.master, slot.gradient, rule.learning_rate, rule.decay)
-            )
-        return [
-            Muon(targets[True], momentum=self.recipe.momentum, dtype=self.dtype),
-            AdamW(targets[False], betas=self.recipe.betas, eps=self.recipe.adam_eps),
-        ]

@@ -12,17 +12,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from archsmith.architecture.elastic import Elastic
 from archsmith.architecture.tree import Architecture
 from archsmith.config import Spec, content_hash
 from archsmith.data.loader import BatchOrder
-from archsmith.data.storage import file_hash, make_folder, remove_leftovers, write_text
+from archsmith.data.storage import make_folder, remove_leftovers, write_text
 from archsmith.data.token_file import TokenFile
 from archsmith.device.training_choice import KernelChoice, NumberFormat
 from archsmith.errors import CheckpointError
@@ -33,6 +30,8 @@ from archsmith.train.checkpoint import (
     OPTIMIZER,
     WEIGHTS,
     TensorFile,
+    read_manifest_as,
+    read_tensors,
     restore,
     write_tensors,
 )
@@ -227,7 +226,7 @@ class Supernet:
                 )
         live = {kind: tensors for kind, tensors in self._tensors().items() if tensors}
         # all are read before one is changed
-        saved = {kind: read_supernet_tensors(folder, manifest, kind) for kind in live}
+        saved = {kind: read_tensors(folder, manifest.files, kind, what="supernet") for kind in live}
         for kind, tensors in live.items():
             restore(tensors, saved[kind], folder)
         self.shared.publish()
@@ -280,38 +279,7 @@ class Supernet:
 
 def read_supernet(folder: Path) -> SupernetManifest:
     """The manifest of a saved supernet. Raises CheckpointError."""
-    file = folder / MANIFEST
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{folder}: no supernet here ({MANIFEST} is missing)") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{file}: damaged: {error}; remove the folder") from None
-    if not isinstance(data, dict) or data.get("format") != "archsmith-supernet":
-        raise CheckpointError(f"{file}: not the manifest of a supernet")
-    try:
-        return SupernetManifest.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CheckpointError(f"{file}: damaged: {where}: {first['msg']}") from None
-
-
-def read_supernet_tensors(
-    folder: Path, manifest: SupernetManifest, kind: str
-) -> dict[str, np.ndarray]:
-    """The tensors of one kind, checked against their hash. Raises CheckpointError."""
-    if kind not in manifest.files:
-        raise CheckpointError(f"{folder / MANIFEST}: damaged: it names no file of {kind}")
-    file = folder / manifest.files[kind].name
-    try:
-        if file_hash(file) != manifest.files[kind].sha256:
-            raise CheckpointError(f"{file}: damaged: its content is not what was written")
-        return load_file(file)
-    except FileNotFoundError:
-        raise CheckpointError(f"{file}: missing; the supernet is incomplete") from None
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{file}: cannot be read: {error}") from None
+    return read_manifest_as(SupernetManifest, folder, what="supernet", remedy="remove the folder")
 
 
 def inherit(folder: Path, architecture: Architecture) -> Transformer:
@@ -329,5 +297,5 @@ def inherit(folder: Path, architecture: Architecture) -> Transformer:
 def _whole(folder: Path, sha256: str) -> Transformer:
     manifest = read_supernet(folder)
     model = build(manifest.largest, seed=None)
-    load_numpy(model, read_supernet_tensors(folder, manifest, WEIGHTS))
+    load_numpy(model, read_tensors(folder, manifest.files, WEIGHTS, what="supernet"))
     return model

@@ -168,7 +168,7 @@ class Trunk:
             clock=clock,
         )
         for kind, live in trunk._tensors().items():
-            checkpoint.restore(live, checkpoint.read_tensors(path, manifest, kind), path)
+            checkpoint.restore(live, checkpoint.read_tensors(path, manifest.files, kind), path)
         trunk._learner.publish()
         trunk.step, trunk.branch_steps = manifest.step, manifest.branch_steps
         trunk.train_seconds, trunk.branch_seconds = manifest.train_seconds, manifest.branch_seconds
@@ -381,7 +381,7 @@ def load_model(path: Path, *, device: str = "cpu") -> Transformer:
     """The float32 model of a trunk's checkpoint, without its data. Raises CheckpointError."""
     manifest = checkpoint.read_manifest(path)
     model = build(manifest.architecture, seed=None, device=device)
-    load_numpy(model, checkpoint.read_tensors(path, manifest, checkpoint.WEIGHTS))
+    load_numpy(model, checkpoint.read_tensors(path, manifest.files, checkpoint.WEIGHTS))
     return model
 
 

@@ -47,6 +47,10 @@ class FlatWeights:
             slot.gradient.copy_(slot.parameter.grad)
             slot.parameter.grad = None
 
+    def masters(self) -> dict[str, Tensor]:
+        """The live float32 weights by canonical name. Call `publish` after changing them."""
+        return {slot.name: slot.master for slot in self.slots}
+
     def publish(self) -> None:
         """Give the model the masters' values."""
         if self._working is not self.master:
