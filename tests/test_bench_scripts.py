@@ -59,6 +59,7 @@ def test_what_cannot_be_measured_is_told(script, monkeypatch, capsys, given, tol
 def test_a_peer_that_is_not_installed_is_left_out_with_the_reason(script, monkeypatch):
     engines = script("engines")
     monkeypatch.setattr(engines, "why_not", lambda: "the package 'litgpt' is not installed")
+    monkeypatch.setattr(engines.shutil, "which", lambda name: f"/usr/bin/{name}")
     known, skipped = engines.engines(torch.device("cpu"))
     assert engines.LITGPT not in known
     assert skipped == {engines.LITGPT: "the package 'litgpt' is not installed"}
@@ -160,3 +161,22 @@ def test_every_engine_gets_its_best_rate_and_the_worst_trainer_sets_the_target(
     report = {"text": "a text", "seeds": 2, "results": [result]}
     (tmp_path / "time_to_loss.json").write_text(json.dumps(report))
     assert "The Trainer at its untouched rate" in script("table").page(tmp_path)
+
+
+def test_without_a_compiler_the_compiled_training_is_left_out(script, monkeypatch):
+    engines = script("engines")
+    monkeypatch.setattr(engines.shutil, "which", lambda name: None)
+    known, skipped = engines.engines(torch.device("cpu"))
+    assert engines.OURS_COMPILED not in known
+    assert "g++" in skipped[engines.OURS_COMPILED]
+
+
+def test_every_kind_of_start_has_a_row(script, tmp_path):
+    times = {f"{clock}_{what}_ms": 7.4 for clock in ("cpu", "wall") for what in ("median", "p95")}
+    table = script("table")
+    found = {name: {"number": 20.0, **times} for name in table.STARTS}
+    found["promised_median_cpu_ms"] = 50.0
+    (tmp_path / "candidate_start.json").write_text(json.dumps(found))
+    page = table.page(tmp_path)
+    assert page.count("| 20 | 7 | 7 | 7 | 7 |") == len(table.STARTS) == 4
+    assert "50 ms" in page

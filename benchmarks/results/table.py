@@ -130,12 +130,36 @@ def moe_layer(report: Report) -> Iterator[str]:
     yield from table(["", "ms", "times the best stock block", "of dense speed"], rows)
 
 
+STARTS = {
+    "cold": "a new process, to its first update",
+    "fork": "forked by a warm process, until it runs",
+    "forked": "forked by a warm process, to its first update",
+    "warm": "the next candidate of a worker, to its first update",
+}
+
+
 def candidate_start(report: Report) -> Iterator[str]:
-    """A candidate's start."""
+    """Every kind of a candidate's start."""
+    rows = []
+    for name, words in STARTS.items():
+        one = report[name]
+        rows.append(
+            [
+                words,
+                f"{one['number']:.0f}",
+                *(
+                    f"{one[f'{clock}_{what}_ms']:.0f}"
+                    for clock in ("cpu", "wall")
+                    for what in ("median", "p95")
+                ),
+            ]
+        )
+    headings = ["", "starts", "CPU ms, median", "CPU ms, p95", "wall ms, median", "wall ms, p95"]
+    yield from table(headings, rows)
+    yield ""
     yield (
-        f"{report['candidates']} candidates: median {report['median_ms']:.0f} ms, p95 "
-        f"{report['p95_ms']:.0f} ms of CPU until the first update; the process's first "
-        f"{report['first_ms']:.0f} ms; promised: {report['promised_median_ms']:.0f} ms."
+        f"Promised: a median of {report['promised_median_cpu_ms']:.0f} ms of CPU, for the fork and "
+        "for the next candidate."
     )
 
 
