@@ -9,13 +9,13 @@ which makes the absorption exact:
 | ----------------------------------- | -------------------------- | ---------------------------- |
 | hidden matrix                       | rate · 256 / fan_in        | rate · max(1, out / in)^1/2  |
 | hidden matrix that writes residual  | the same · 6 / depth       | the same · 6 / depth         |
-| untied head                         | embedding rate · 256/width | AdamW, the same              |
+| untied head                         | head rate · 256/width      | AdamW, the same              |
 | embedding tied to the head          | embedding rate · √(256/w)  | AdamW, the same              |
 | router, gate of a shared expert     | router rate · 256/width    | AdamW, the same              |
 | embedding, norms, biases            | embedding rate             | AdamW, the same              |
 
-Each expert of a tensor [X, F, D] is a hidden matrix. A router is an output, like the head; its rate
-is a quarter of the embedding's.
+Each expert of a tensor [X, F, D] is a hidden matrix. A router is an output, like the head; the rates
+of both are a quarter of the embedding's.
 A tied table is an input, whose rate does not depend on width, and an output, whose rate falls with
 it: the root is the mean of the two. Weight decay per step does not depend on the shape.
 """
@@ -29,7 +29,10 @@ from archsmith.train.recipe import Recipe
 
 BASE_WIDTH = 256
 BASE_DEPTH = 6
-# Of the embedding's rate. Shares of 0.04, 0.25 and 1 ended within seed noise of each other (width
+# Of the embedding's rate, for a head with weights of its own: at the whole rate a network of width 64
+# lost 0.1 bits per byte and more (experiments/2026-11-22-embedding-rate).
+HEAD_SHARE = 0.25
+# Of the embedding's rate, for routers. Shares of 0.04, 0.25 and 1 ended within seed noise of each other (width
 # 128, 8 experts, 150 updates on text, two seeds).
 ROUTER_SHARE = 0.25
 
@@ -54,9 +57,10 @@ def tensor_rule(
         return TensorRule(recipe.embedding_learning_rate, 0.0, muon=False)
     if part in ("embed_tokens", "lm_head"):
         narrower = BASE_WIDTH / architecture.hidden_size
+        factor = HEAD_SHARE * narrower
         if part == "embed_tokens":
-            narrower = math.sqrt(narrower) if architecture.tie_word_embeddings else 1.0
-        return TensorRule(recipe.embedding_learning_rate * narrower, 0.0, muon=False)
+            factor = math.sqrt(narrower) if architecture.tie_word_embeddings else 1.0
+        return TensorRule(recipe.embedding_learning_rate * factor, 0.0, muon=False)
     if part in ROUTERS:
         rate = ROUTER_SHARE * recipe.embedding_learning_rate * BASE_WIDTH / shape[-1]
         return TensorRule(rate, 0.0, muon=False)
