@@ -12,10 +12,11 @@ which makes the absorption exact:
 | untied head                         | head rate · 256/width      | AdamW, the same              |
 | embedding tied to the head          | embedding rate · √(256/w)  | AdamW, the same              |
 | router, gate of a shared expert     | router rate · 256/width    | AdamW, the same              |
-| embedding, norms, biases            | embedding rate             | AdamW, the same              |
+| embedding with a head beside it     | embedding rate             | AdamW, the same              |
+| norms, biases                       | a quarter of it            | AdamW, the same              |
 
-Each expert of a tensor [X, F, D] is a hidden matrix. A router is an output, like the head; the rates
-of both are a quarter of the embedding's.
+Each expert of a tensor [X, F, D] is a hidden matrix. A router is an output, like the head; the
+rates of both are a quarter of the embedding's.
 A tied table is an input, whose rate does not depend on width, and an output, whose rate falls with
 it: the root is the mean of the two. Weight decay per step does not depend on the shape.
 """
@@ -29,11 +30,12 @@ from archsmith.train.recipe import Recipe
 
 BASE_WIDTH = 256
 BASE_DEPTH = 6
-# Of the embedding's rate, for a head with weights of its own: at the whole rate a network of width 64
-# lost 0.1 bits per byte and more (experiments/2026-11-22-embedding-rate).
-HEAD_SHARE = 0.25
-# Of the embedding's rate, for routers. Shares of 0.04, 0.25 and 1 ended within seed noise of each other (width
-# 128, 8 experts, 150 updates on text, two seeds).
+# Of the embedding's rate, for norms, biases and a head with weights of its own. With norms and
+# biases at the whole rate a network that has both lost 0.12 bits per byte
+# (experiments/2026-11-22-embedding-rate).
+VECTOR_SHARE = HEAD_SHARE = 0.25
+# Of the embedding's rate, for routers. Shares of 0.04, 0.25 and 1 ended within seed noise of each
+# other (width 128, 8 experts, 150 updates on text, two seeds).
 ROUTER_SHARE = 0.25
 
 
@@ -54,7 +56,7 @@ def tensor_rule(
     """The rule of a tensor, by its canonical name and shape."""
     part = part_name(name)
     if len(shape) < 2:
-        return TensorRule(recipe.embedding_learning_rate, 0.0, muon=False)
+        return TensorRule(VECTOR_SHARE * recipe.embedding_learning_rate, 0.0, muon=False)
     if part in ("embed_tokens", "lm_head"):
         narrower = BASE_WIDTH / architecture.hidden_size
         factor = HEAD_SHARE * narrower

@@ -27,7 +27,7 @@ class Recipe(Spec):
     Attributes:
         optimizer: `muon` for hidden matrices with AdamW for the rest, or `adamw` for all.
         learning_rate: of hidden matrices, at a width of 256; default 0.01 (muon), 1e-3 (adamw).
-        embedding_learning_rate: AdamW's, for embeddings, head, norms and biases.
+        embedding_learning_rate: AdamW's, for embeddings; a head, norms and biases take a quarter.
         moe_learning_rate, moe_embedding_learning_rate: the two rates of networks with experts,
             whose best rates differ from dense ones; None: the same.
         weight_decay: of matrices outside embedding and head; each step takes the share
