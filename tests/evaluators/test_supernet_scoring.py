@@ -1,7 +1,6 @@
 """Scores with inherited weights: one training for all jobs, then a second each."""
 
 import json
-import random
 import threading
 from pathlib import Path
 
@@ -11,9 +10,7 @@ from archsmith import registry
 from archsmith.architecture.elastic import shrink, sizes_of
 from archsmith.config import canonical_json
 from archsmith.cost.base import CostContext, static_metrics
-from archsmith.data.corpus import Corpus, CorpusConfig
 from archsmith.data.protocol import ScoringProtocol
-from archsmith.data.tokenizer import Tokenizer
 from archsmith.errors import ConfigError
 from archsmith.evaluators.base import Request
 from archsmith.evaluators.supernet import SharedWeightScoring, networks
@@ -28,27 +25,13 @@ from archsmith.train.scoring import score_model
 from archsmith.train.supernet import inherit, read_supernet
 from archsmith.train.supernet_plan import SupernetPlan
 from archsmith.trial import Limit, Rung
-
-WORDS = ("the", "cat", "sat", "on", "a", "mat", "and", "ate", "one", "fish", "while", "dogs", "ran")
+from helpers_text import make_corpus
 
 
 @pytest.fixture(scope="module")
 def evaluator(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
-    (folder / "text").mkdir()
-    rng = random.Random(0)
-    for number in range(60):
-        lines = [" ".join(rng.choices(WORDS, k=12)) for _ in range(12)]
-        (folder / "text" / f"{number}.txt").write_text("\n".join(lines), encoding="utf-8")
-    config = CorpusConfig(
-        files=(str(folder / "text"),),
-        validation_fraction=0.1,
-        test_fraction=0.1,
-        minimum_split_bytes=256,
-        near_duplicates=False,
-    )
-    corpus = Corpus.prepare(config, folder / "corpus")
-    Tokenizer.train(corpus, vocab_size=280).save(folder / "tokenizer.json")
+    places = make_corpus(folder)
     return SharedWeightScoring(
         folder=folder / "supernets",
         space=SpaceConfig(
@@ -65,9 +48,7 @@ def evaluator(tmp_path_factory):
         ),
         plan=SupernetPlan(train_bytes=1200),
         trunk=TrunkTraining(
-            corpus=folder / "corpus",
-            tokenizer=folder / "tokenizer.json",
-            token_files=folder / "tokens",
+            **places,
             recipe=Recipe(batch_tokens=48, warmup_steps=3, dtype="float32"),
             protocol=ScoringProtocol(context_bytes=64, stride_bytes=32, max_bytes=500),
             device="cpu",

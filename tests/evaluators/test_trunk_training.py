@@ -1,6 +1,5 @@
 import dataclasses
 import json
-import random
 
 import pytest
 import torch
@@ -8,7 +7,6 @@ from safetensors.numpy import load_file
 
 from archsmith import registry
 from archsmith.architecture.tree import Architecture
-from archsmith.data.corpus import Corpus, CorpusConfig
 from archsmith.data.protocol import ScoringProtocol
 from archsmith.data.tokenizer import Tokenizer
 from archsmith.errors import CheckpointError, ConfigError
@@ -20,8 +18,8 @@ from archsmith.train.recipe import Recipe
 from archsmith.train.scoring import score_model
 from archsmith.train.trunk import load_model
 from archsmith.trial import Rung
+from helpers_text import make_corpus
 
-WORDS = ("the", "cat", "sat", "on", "a", "mat", "and", "ate", "one", "fish", "while", "dogs", "ran")
 RUNGS = [Rung(index=0, fraction=0.3, train_bytes=3000), Rung(index=1, fraction=1, train_bytes=6000)]
 
 
@@ -38,24 +36,9 @@ def tiny(**changes):
 @pytest.fixture(scope="module")
 def evaluator(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
-    (folder / "text").mkdir()
-    rng = random.Random(0)
-    for number in range(60):
-        lines = [" ".join(rng.choices(WORDS, k=12)) for _ in range(12)]
-        (folder / "text" / f"{number}.txt").write_text("\n".join(lines), encoding="utf-8")
-    config = CorpusConfig(
-        files=(str(folder / "text"),),
-        validation_fraction=0.1,
-        test_fraction=0.1,
-        minimum_split_bytes=256,
-        near_duplicates=False,
-    )
-    corpus = Corpus.prepare(config, folder / "corpus")
-    Tokenizer.train(corpus, vocab_size=280).save(folder / "tokenizer.json")
+    places = make_corpus(folder)
     return TrunkTraining(
-        corpus=folder / "corpus",
-        tokenizer=folder / "tokenizer.json",
-        token_files=folder / "tokens",
+        **places,
         recipe=Recipe(batch_tokens=48, warmup_steps=3, dtype="float32", cooldown_fraction=0.3),
         protocol=ScoringProtocol(context_bytes=64, stride_bytes=32, max_bytes=500),
         device="cpu",

@@ -3,45 +3,26 @@
 Imported by the tests and, through PYTHONPATH, by their worker processes.
 """
 
-import random
 from pathlib import Path
 from typing import Any
 
 from archsmith.architecture.tree import Architecture
-from archsmith.data.corpus import Corpus, CorpusConfig
 from archsmith.data.protocol import ScoringProtocol
-from archsmith.data.tokenizer import Tokenizer
 from archsmith.evaluators.base import Evaluator
 from archsmith.runtime.parts import NOTE, dump_evaluator
 from archsmith.store.records import NewJob
 from archsmith.store.store import Store, connect
 from archsmith.train.recipe import Recipe
 from archsmith.trial import Proposal
+from helpers_text import make_corpus
 
-WORDS = ("the", "cat", "sat", "on", "a", "mat", "and", "ate", "one", "fish", "while", "dogs", "ran")
 STUDY = "real"
 
 
 def make_text(folder: Path) -> dict[str, Any]:
     """A corpus and a tokenizer: the settings of an evaluator that trains on them."""
-    (folder / "text").mkdir()
-    rng = random.Random(0)
-    for number in range(60):
-        lines = [" ".join(rng.choices(WORDS, k=12)) for _ in range(12)]
-        (folder / "text" / f"{number}.txt").write_text("\n".join(lines), encoding="utf-8")
-    config = CorpusConfig(
-        files=(str(folder / "text"),),
-        validation_fraction=0.1,
-        test_fraction=0.1,
-        minimum_split_bytes=256,
-        near_duplicates=False,
-    )
-    corpus = Corpus.prepare(config, folder / "corpus")
-    Tokenizer.train(corpus, vocab_size=280).save(folder / "tokenizer.json")
     return {
-        "corpus": folder / "corpus",
-        "tokenizer": folder / "tokenizer.json",
-        "token_files": folder / "tokens",
+        **make_corpus(folder),
         "recipe": Recipe(batch_tokens=48, warmup_steps=3, dtype="float32"),
         "protocol": ScoringProtocol(context_bytes=64, stride_bytes=32, max_bytes=300),
         "device": "cpu",
