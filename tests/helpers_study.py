@@ -206,7 +206,7 @@ def static_metrics(point: Point) -> dict[str, float]:
 
 def make_study(path: Path, **parts: Any) -> "Study":
     """The toy study in a file of `path`, continued if it is there."""
-    from archsmith.halving import Halving
+    from archsmith.halving.settings import Halving
     from archsmith.study import create_study
 
     given = {

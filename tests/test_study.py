@@ -13,7 +13,7 @@ from archsmith.errors import (
     SearchInterrupted,
     StoreError,
 )
-from archsmith.halving import Halving
+from archsmith.halving.settings import Halving
 from archsmith.runtime import events
 from archsmith.runtime.driver import StopReason
 from archsmith.store.records import JobKind, JobState

@@ -27,7 +27,7 @@ from archsmith.data.protocol import ScoringProtocol
 from archsmith.data.splits import Split
 from archsmith.data.token_file import TokenFile
 from archsmith.data.tokenizer import Tokenizer
-from archsmith.halving import plan_rungs
+from archsmith.halving.rungs import plan_rungs
 from archsmith.space.dimensions import equal_context
 from archsmith.space.presets import SpaceConfig
 from archsmith.space.space import ArchitectureSpace

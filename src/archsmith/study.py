@@ -20,7 +20,9 @@ from archsmith.config import content_hash
 from archsmith.device.environment import num_usable_cores
 from archsmith.errors import CheckpointError, ConfigError, EvaluationError, StoreError
 from archsmith.evaluators.base import Evaluator
-from archsmith.halving import Audit, Halving, audit, first_front, rank
+from archsmith.halving.audits import Audit, audit
+from archsmith.halving.ranking import first_front, rank
+from archsmith.halving.settings import Halving
 from archsmith.runtime import disk
 from archsmith.runtime.driver import (
     Executor,
@@ -75,7 +77,7 @@ def create_study(
         objectives: metrics to minimize; the first is the one best trials are sorted by.
         static_metrics: metrics known without running anything, in microseconds.
         limits: hard constraints, as `Limit` or text such as "file_bytes <= 16MiB".
-        rungs: the ladder, see `halving.plan_rungs`; none for evaluators of one fidelity.
+        rungs: the ladder, see `halving.rungs`; none for evaluators of one fidelity.
         halving: how rungs eliminate; the strategy's own discipline, else the ladder, if not told.
         seed: of proposals, weights and data order.
         start: points to try first, before the strategy is asked.

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from archsmith import registry
-from archsmith.halving import Entry, decide, plan_rungs
+from archsmith.halving.decision import decide
+from archsmith.halving.entries import Entry
+from archsmith.halving.rungs import plan_rungs
 from archsmith.store.records import JobKind
 from archsmith.store.store import connect
 from archsmith.strategies.asha import Asha

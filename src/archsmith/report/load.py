@@ -148,10 +148,13 @@ def _audit(
     """Audited trials, and those that were falsely eliminated."""
     if not rungs or all(trial.audited_from is None for trial in trials):
         return (), ()
-    from archsmith import halving  # pymoo takes half a second to import
+    # here, because it imports numpy: only an audit needs that
+    from archsmith.halving.audits import audit
+    from archsmith.halving.entries import Entry
+    from archsmith.halving.settings import Halving
 
     entries = [
-        halving.Entry(
+        Entry(
             number=trial.number,
             scores={
                 rung: tuple(metrics[name] for name in objectives)
@@ -172,13 +175,13 @@ def _audit(
         )
         for trial in trials
     ]
-    found = halving.audit(
+    found = audit(
         entries,
         rungs=[
             Rung(index=rung.index, fraction=rung.fraction, train_bytes=rung.train_bytes)
             for rung in rungs
         ],
-        halving=halving.Halving.model_validate(settings.get("halving", {})),
+        halving=Halving.model_validate(settings.get("halving", {})),
     )
     return found.audited, found.false_eliminations
 

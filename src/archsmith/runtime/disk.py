@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from archsmith.errors import StoreError
-from archsmith.halving import rank
+from archsmith.halving.ranking import rank
 from archsmith.runtime.folders import checkpoint_root, job_folder, num_bytes
 from archsmith.store.records import CheckpointRecord, JobKind, TrialRecord
 from archsmith.store.store import Store

@@ -14,7 +14,9 @@ from enum import Enum
 from typing import Any
 
 from archsmith.errors import ConfigError, InfeasibleError
-from archsmith.halving import Entry, Halving, decide
+from archsmith.halving.decision import decide
+from archsmith.halving.entries import Entry
+from archsmith.halving.settings import Halving
 from archsmith.runtime import events
 from archsmith.runtime.changes import announce
 from archsmith.runtime.lease import LeaseKeeper

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from archsmith.config import Spec
-from archsmith.halving import Halving
+from archsmith.halving.settings import Halving
 from archsmith.trial import Observation, Problem, Proposal
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from archsmith.halving import Halving
+from archsmith.halving.settings import Halving
 from archsmith.strategies.base import Strategy
 from archsmith.strategies.random import Random
 from archsmith.trial import Observation, Problem, Proposal

@@ -30,7 +30,7 @@ from archsmith.device.profile import lone_threads, training_profile
 from archsmith.device.target import Target, load_target
 from archsmith.errors import ConfigError, EvaluationError
 from archsmith.export.formats.gguf import PART as GGUF
-from archsmith.halving import Halving
+from archsmith.halving.settings import Halving
 from archsmith.runtime.events import Event
 from archsmith.store.records import JobKind, JobState, TrialRecord
 from archsmith.store.store import Store, connect

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from archsmith.budget import Budget, divide
 from archsmith.device.environment import num_usable_cores
-from archsmith.halving import plan_rungs
+from archsmith.halving.rungs import plan_rungs
 from archsmith.trial import Rung
 from archsmith.workflow.search_config import SearchConfig
 from archsmith.workflow.suggestion import Suggestion

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archsmith.brackets import bracket_of, hyperband_cycle, successive_cycle
 from archsmith.errors import ConfigError
-from archsmith.halving import plan_rungs
+from archsmith.halving.brackets import bracket_of, hyperband_cycle, successive_cycle
+from archsmith.halving.rungs import plan_rungs
 
 
 def test_hyperband_has_its_table_for_81_and_3() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from archsmith.evaluators.base import Request, Result
-from archsmith.halving import Halving
+from archsmith.halving.settings import Halving
 from archsmith.report.load import load_study
 from archsmith.report.tables import audit_sentence
 from archsmith.store.records import JobKind
