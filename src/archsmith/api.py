@@ -89,7 +89,7 @@ def create_study(
     storage: str | Path,
     space: ArchitectureSpace,
     tokenizer: Tokenizer,
-    strategy: Strategy | str = "regularized_evolution",
+    strategy: Strategy | str = "law_guided",
     objectives: Sequence[str] = ("bits_per_byte",),
     limits: Sequence[str | Limit] = (),
     train_bytes: int | str,

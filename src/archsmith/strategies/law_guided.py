@@ -20,7 +20,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from archsmith.errors import EvaluationError, MissingExtraError
+from archsmith.errors import EvaluationError
 from archsmith.strategies._drafts import Draft, Finished, finished, first_new
 from archsmith.strategies._pool import by_merit, candidates, farthest
 from archsmith.strategies._portfolio import is_chance, rival
@@ -83,7 +83,9 @@ class LawGuided(Strategy):
         if len(trials) < self._num_start(problem, trials) or self._has_law(problem, trials):
             return None
         try:
-            skill = _guide().skill(problem, history, trials, self)
+            from archsmith.strategies import _guide  # BoTorch: imported when it is used
+
+            skill = _guide.skill(problem, history, trials, self)
         except EvaluationError:
             return None
         if not is_chance(skill, len(trials)):
@@ -117,10 +119,11 @@ class LawGuided(Strategy):
     ) -> Iterator[Draft]:
         if not trials:
             return
-        guide = _guide()
         pool = candidates(problem, history, trials, rng, self.pool_size)
         if not pool:
             return
+        from archsmith.strategies import _guide  # BoTorch: imported when it is used
+
         pending = [
             observation.architecture
             for observation in history
@@ -128,7 +131,7 @@ class LawGuided(Strategy):
             and observation.values(problem.objectives) is None
         ]
         try:
-            order, note = guide.rank(
+            order, note = _guide.rank(
                 problem,
                 history,
                 trials,
@@ -143,17 +146,6 @@ class LawGuided(Strategy):
             note = f"without a surrogate ({error}): a mutant of the best"
         for index in order:
             yield pool[index]._replace(note=note)
-
-
-def _guide():  # type: ignore[no-untyped-def]
-    """The part that needs the extra, imported when it is used."""
-    try:
-        from archsmith.strategies import _guide
-    except ImportError as error:
-        if (error.name or "").split(".")[0] in ("botorch", "gpytorch", "linear_operator"):
-            raise MissingExtraError("the strategy 'law_guided'", "search") from error
-        raise
-    return _guide
 
 
 PART = LawGuided

@@ -74,11 +74,6 @@ def demo_config(output_dir: Path, *, minutes: float) -> SearchConfig:
                 "max_params": MAX_PARAMS,
                 "quantizations": ["Q4_0", "Q8_0"],
             },
-            "strategy": {
-                "type": "regularized_evolution",
-                "population_size": 8,
-                "sample_size": 4,
-            },
             # short contexts and small batches: many updates in little time
             # one rung, about as long as its warm-up and 200 updates ask: minutes allow no ladder
             "plan": {

@@ -10,7 +10,7 @@ from archsmith.data.corpus import CorpusConfig
 from archsmith.data.protocol import ScoringProtocol
 from archsmith.space.presets import SpaceConfig
 from archsmith.strategies.base import Strategy
-from archsmith.strategies.regularized_evolution import RegularizedEvolution
+from archsmith.strategies.law_guided import LawGuided
 from archsmith.train.recipe import Recipe
 from archsmith.trial import Limit, known_metric
 from archsmith.units import parse_bytes, parse_seconds
@@ -116,9 +116,7 @@ class SearchConfig(Spec):
     corpus: CorpusConfig
     tokenizer: TokenizerConfig = TokenizerConfig()
     space: SpaceConfig = SpaceConfig()
-    strategy: of_kind(Strategy, "strategies") = RegularizedEvolution(  # type: ignore[valid-type]
-        population_size=16, sample_size=6
-    )
+    strategy: of_kind(Strategy, "strategies") = LawGuided()  # type: ignore[valid-type]
     training: Recipe = Recipe()
     plan: PlanConfig = PlanConfig()
     device: DeviceConfig = DeviceConfig()

@@ -35,9 +35,7 @@ preset = "portable"                       # loads in transformers and llama.cpp;
 quantizations = ["Q8_0", "Q4_0"]          # of the file that is deployed
 
 [strategy]
-type = "regularized_evolution"            # "random", "nsga2", "parameter_maximizer", …
-population_size = 16
-sample_size = 6
+type = "law_guided"                       # "regularized_evolution", "nsga2", "random", …
 
 [plan]
 context_bytes = {context_bytes}                     # text that one context covers
