@@ -13,7 +13,7 @@ arguments, a study goes on where it was, and a second process that does the same
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from archsmith import registry
 from archsmith.config import content_hash
@@ -24,18 +24,18 @@ from archsmith.halving.audits import Audit, audit
 from archsmith.halving.ranking import first_front, rank
 from archsmith.halving.settings import Halving
 from archsmith.runtime import disk
+from archsmith.runtime.batch import inline_executor, run_batch, run_side_by_side
 from archsmith.runtime.driver import (
     Executor,
     Interrupts,
     StopReason,
     drive,
-    drive_job,
     take_back_dead_leases,
 )
 from archsmith.runtime.events import Event, Notice
 from archsmith.runtime.folders import checkpoint_root, named_root
 from archsmith.runtime.inline import InlineExecutor
-from archsmith.runtime.parts import NOTE, dump_evaluator, stored_evaluator
+from archsmith.runtime.parts import NOTE, dump_evaluator
 from archsmith.runtime.search import Measure, Search, broken_limits, ladder_entry
 from archsmith.runtime.supervisor import STUCK_SECONDS, Supervisor
 from archsmith.runtime.worker import owner_name
@@ -166,6 +166,14 @@ def load_study(*, study_name: str, storage: str | Path | Store, **parts: Any) ->
         halving=Halving.model_validate(spec["halving"]),
         measure=None,
     )
+
+
+class Repeat(NamedTuple):
+    """A trial to be trained again: with which seed, and the evaluator's further settings."""
+
+    trial: int
+    seed: int
+    options: Mapping[str, Any]
 
 
 class Study:
@@ -379,35 +387,87 @@ class Study:
         """
         number = trial if isinstance(trial, int) else trial.number
         job = self._extension(number, train_bytes, seconds, options or {}, seed)
-        store, name = self.store, self.study_name
-        take_back_dead_leases(store, name)
-        added = store.enqueue(name, job)
-        record = store.trial(name, number)
-        stored = next(
-            j
-            for j in record.jobs
-            if j.id == added or (j.kind is job.kind and (j.label, j.seed) == (job.label, job.seed))
-        )
-        interrupts = Interrupts()
-        if stored.is_open:
-            place = InlineExecutor(
-                store,
-                name,
-                evaluator or stored_evaluator(store, name),
-                owner=owner_name(),
+        (done,) = run_batch(
+            self.store,
+            self.study_name,
+            [job],
+            executor=lambda jobs, interrupts: inline_executor(
+                self.store,
+                self.study_name,
+                evaluator=evaluator,
                 threads=threads or num_usable_cores(),
-                point_of=lambda _: record.architecture,
-                on_claim=lambda: None,
                 on_event=on_event,
                 stop=interrupts.asked,
-                job_id=stored.id,
-            )
-            with interrupts.listening():
-                drive_job(store, name, stored, place, interrupts=interrupts)
-        done = next(j for j in store.trial(name, number).jobs if j.id == stored.id)
+                job_id=jobs[0].id,
+            ),
+            on_event=on_event,
+        )
         if done.state is JobState.FAILED:
             raise EvaluationError(f"trial {number} could not be trained on: {done.error}")
         return done
+
+    def cool_down(self, trials: Sequence[TrialRecord], **settings: Any) -> list[JobRecord]:
+        """Cool the trunks of trials down from where they are; they themselves stay unchanged.
+
+        Args:
+            trials: each with the checkpoint of its last rung.
+            settings: as `repeat` has them.
+
+        Raises:
+            CheckpointError: one has no checkpoint.
+            EvaluationError: one failed.
+            SearchInterrupted: stopped by Ctrl-C or SIGTERM, after checkpointing.
+        """
+        jobs = []
+        for trial in trials:
+            last = last_rung(trial)
+            target = last.train_bytes if last else 0
+            jobs.append(self._extension(trial.number, target, None, {"cooldown": True}, None))
+        found = run_side_by_side(self.store, self.study_name, jobs, **settings)
+        for job in found:
+            if job.state is JobState.FAILED:
+                raise EvaluationError(f"trial {job.number} could not be cooled down: {job.error}")
+        return found
+
+    def repeat(self, repeats: Sequence[Repeat], **settings: Any) -> list[JobRecord]:
+        """Train trials again from scratch to the last rung they finished, through the same queue.
+
+        What is done already is not done again. The trials' own results stay as they are.
+
+        Args:
+            repeats: in the order in which they are taken up.
+            settings: `n_jobs` worker processes (1), `executor` as in `optimize`; `timeout`, seconds
+                by `clock`, after which jobs are checkpointed and stay open (None); `threads` of one
+                job (1); `on_event`, told what happens.
+
+        Returns:
+            The jobs in the order of `repeats`: done, failed, or open where the time was up.
+
+        Raises:
+            ConfigError: a trial has finished no rung.
+            SearchInterrupted: stopped by Ctrl-C or SIGTERM, after checkpointing.
+        """
+        jobs = [self._repetition(repeat) for repeat in repeats]
+        return run_side_by_side(self.store, self.study_name, jobs, **settings)
+
+    def _repetition(self, repeat: Repeat) -> NewJob:
+        trial = self.store.trial(self.study_name, repeat.trial)
+        last = last_rung(trial)
+        if last is None:
+            raise ConfigError(
+                f"trial {repeat.trial} was never trained ({trial.reason or trial.state.value}): "
+                "there is nothing to repeat"
+            )
+        return NewJob(
+            number=repeat.trial,
+            kind=JobKind.REPEAT,
+            rung=last.rung,
+            fraction=last.fraction,
+            train_bytes=last.train_bytes,
+            seed=repeat.seed,
+            label=content_hash({"train_bytes": last.train_bytes, "options": dict(repeat.options)}),
+            options=dict(repeat.options),
+        )
 
     def _extension(
         self,
@@ -423,8 +483,7 @@ class Study:
         if seconds is not None:
             options = {**options, "seconds": parse_seconds(seconds)}
         trial = self.store.trial(self.study_name, number)
-        rungs = [j for j in trial.jobs if j.kind is JobKind.RUNG and j.state is JobState.DONE]
-        source = max(rungs, key=lambda job: job.rung, default=None)
+        source = last_rung(trial)
         if source is None or not source.checkpoint_out:
             raise CheckpointError(
                 f"trial {number} has no checkpoint to train on from; choose another trial "
@@ -467,6 +526,12 @@ def worth_keeping(trials: Sequence[TrialRecord], problem: Problem) -> list[Trial
     Of the others the worst go first, so that those in the lead stay longest."""
     best = find_best(trials, objectives=problem.objectives, limits=problem.limits)
     return [*best, *(trial for trial in trials if trial.number == 0)]
+
+
+def last_rung(trial: TrialRecord) -> JobRecord | None:
+    """The job of the highest rung a trial finished, None before the first."""
+    done = [j for j in trial.jobs if j.kind is JobKind.RUNG and j.state is JobState.DONE]
+    return max(done, key=lambda job: job.rung, default=None)
 
 
 def find_best(

@@ -64,6 +64,14 @@ def _seconds(entry: LedgerEntry, final_threads: int) -> float:
 
 
 def _trial_flops(jobs: Iterable[JobRecord]) -> float:
+    """Of its trunk, and of each that was trained again."""
+    trunks: dict[int, list[JobRecord]] = {}
+    for job in jobs:
+        trunks.setdefault(job.id if job.kind is JobKind.REPEAT else -1, []).append(job)
+    return sum(map(_trunk_flops, trunks.values()))
+
+
+def _trunk_flops(jobs: Iterable[JobRecord]) -> float:
     """What a job tells of its trunk holds what the rungs below it did; branches are beside it."""
     told = [job.details for job in jobs]
     trunk = max((float(details.get("flops", 0.0)) for details in told), default=0.0)

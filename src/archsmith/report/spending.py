@@ -49,6 +49,7 @@ def _job_phase(phase: str) -> str:
         JobKind.RUNG.value: "search",
         JobKind.MEASURE.value: "measuring on the device",
         JobKind.EXTEND.value: "extending trunks",
+        JobKind.REPEAT.value: "finalists again",
     }
     return (
         names.get(first, phase)

@@ -12,7 +12,7 @@ from pathlib import Path
 from archsmith.errors import StoreError
 from archsmith.halving.ranking import rank
 from archsmith.runtime.folders import checkpoint_root, job_folder, num_bytes
-from archsmith.store.records import CheckpointRecord, JobKind, TrialRecord
+from archsmith.store.records import BESIDE, CheckpointRecord, JobKind, TrialRecord
 from archsmith.store.store import Store
 from archsmith.trial import TrialState
 from archsmith.units import format_bytes
@@ -93,7 +93,7 @@ def collect_orphans(store: Store, study: str) -> int:
         job_folder(root, job)
         for trial in trials
         for job in trial.jobs
-        if job.is_open or job.kind is JobKind.EXTEND
+        if job.is_open or job.kind in BESIDE
     }
     wanted |= {_folder_of(root, entry.path) for entry in store.checkpoints(study)}
     wanted |= {

@@ -12,7 +12,7 @@ from archsmith.errors import ArchsmithError, EvaluationError, SearchInterrupted
 from archsmith.runtime import disk, events
 from archsmith.runtime.search import Search, Step
 from archsmith.runtime.worker import is_dead
-from archsmith.store.records import JobRecord, JobState, TrialRecord
+from archsmith.store.records import TrialRecord
 from archsmith.store.store import Store
 from archsmith.trial import TrialState
 from archsmith.units import format_bytes
@@ -20,7 +20,7 @@ from archsmith.units import format_bytes
 # So many failures with one reason and no success end a search.
 _HOPELESS = 5
 # Between two looks at live readings and at the request to stop, in seconds.
-_LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.5
 
 
 class StopReason(StrEnum):
@@ -132,26 +132,6 @@ def drive(
     return reason
 
 
-def drive_job(
-    store: Store, study: str, job: JobRecord, executor: Executor, *, interrupts: Interrupts
-) -> None:
-    """Run one job to its end, whatever else is queued. Raises SearchInterrupted."""
-    try:
-        while not interrupts.asked():
-            executor.work()
-            now = next(j for j in store.trial(study, job.number).jobs if j.id == job.id)
-            if not now.is_open:
-                return
-            if now.state is JobState.LEASED:
-                time.sleep(_LOOK_SECONDS)  # another process has it
-    except KeyboardInterrupt:
-        pass
-    raise SearchInterrupted(
-        f"trial {job.number} of study '{study}' was stopped after a checkpoint; the same command "
-        "continues it"
-    )
-
-
 def _loop(
     search: Search,
     executor: Executor,
@@ -183,9 +163,9 @@ def _loop(
         if step is Step.DONE:
             return StopReason.EXHAUSTED if search.exhausted else StopReason.N_TRIALS
         executor.work()
-        if time.monotonic() - looked > _LOOK_SECONDS:
+        if time.monotonic() - looked > LOOK_SECONDS:
             looked = time.monotonic()
-            _tell_progress(search, on_event)
+            tell_progress(search.store, search.study, on_event)
             if search.store.stop_requested(search.study):
                 return None
     return None
@@ -233,8 +213,9 @@ def _keep_within_budget(
     disk.check_space(store, study, budget_bytes=budget_bytes)
 
 
-def _tell_progress(search: Search, on_event: Callable[[events.Event], None]) -> None:
-    for job in search.store.running(search.study):
+def tell_progress(store: Store, study: str, on_event: Callable[[events.Event], None]) -> None:
+    """Tell the latest reading of every job under way."""
+    for job in store.running(study):
         if job.progress_at is not None:
             on_event(
                 events.Progressed(

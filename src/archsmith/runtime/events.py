@@ -24,7 +24,7 @@ class Rejected:
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """A worker took a job. `kind` is `measure`, `rung` or `extend`."""
+    """A worker took a job. `kind` is `measure`, `rung`, `extend` or `repeat`."""
 
     number: int
     kind: str

@@ -1,13 +1,13 @@
 """The worker loop in the search's own process: for tests, notebooks and debugging."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from archsmith.evaluators.base import Evaluator, Progress
 from archsmith.runtime.events import Event, Progressed
 from archsmith.runtime.lease import LEASE_SECONDS
 from archsmith.runtime.worker import run_job
-from archsmith.store.records import JobRecord
+from archsmith.store.records import SEARCH_KINDS, JobKind, JobRecord
 from archsmith.store.store import Store
 
 
@@ -30,8 +30,9 @@ class InlineExecutor:
         stop: Callable[[], bool],
         lease_seconds: float = LEASE_SECONDS,
         job_id: int | None = None,
+        kinds: Sequence[JobKind] = SEARCH_KINDS,
     ) -> None:
-        self._job_id = job_id
+        self._job_id, self._kinds = job_id, tuple(kinds)
         self._on_claim = on_claim
         self._on_event = on_event
         self._store = store
@@ -54,6 +55,7 @@ class InlineExecutor:
             owner=self._owner,
             lease_seconds=self._lease_seconds,
             threads=self._threads,
+            kinds=self._kinds,
             job_id=self._job_id,
         )
         if job is None:

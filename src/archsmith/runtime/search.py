@@ -21,7 +21,7 @@ from archsmith.runtime import events
 from archsmith.runtime.changes import announce
 from archsmith.runtime.lease import LeaseKeeper
 from archsmith.store.encoding import encode_point, point_hash
-from archsmith.store.records import AUDIT, JobKind, JobRecord, JobState, NewJob, TrialRecord
+from archsmith.store.records import AUDIT, BESIDE, JobKind, JobRecord, JobState, NewJob, TrialRecord
 from archsmith.store.store import Store
 from archsmith.strategies.base import Strategy
 from archsmith.trial import Limit, Observation, Problem, Proposal, TrialState, format_value
@@ -103,10 +103,7 @@ class Search:
     def jobs(self) -> list[JobRecord]:
         """All jobs of the ladder."""
         return [
-            job
-            for trial in self.trials.values()
-            for job in trial.jobs
-            if job.kind is not JobKind.EXTEND
+            job for trial in self.trials.values() for job in trial.jobs if job.kind not in BESIDE
         ]
 
     def num_waiting(self) -> int:

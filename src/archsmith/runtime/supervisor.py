@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -23,7 +23,7 @@ from archsmith.errors import EvaluationError
 from archsmith.runtime.lease import LEASE_SECONDS
 from archsmith.runtime.parts import NOTE
 from archsmith.runtime.processes import NEVER_BEGAN, UNSEEN, WorkerProcess, choose_starter
-from archsmith.store.records import JobRecord
+from archsmith.store.records import SEARCH_KINDS, JobKind, JobRecord
 from archsmith.store.store import Store
 from archsmith.units import format_bytes, format_seconds
 
@@ -55,7 +55,8 @@ class Supervisor:
     Args:
         memory_bytes: what one worker may use; None for its share of nine tenths of what is free.
         stuck_seconds: a job without progress for so long is stopped and recorded as failed.
-        job_id: the only job the workers may take; None for any of the study.
+        kinds: of jobs that the workers take.
+        job_id: the only job they may take; None for any of the study.
         on_notice: told in a line what is not a candidate's business.
     """
 
@@ -71,8 +72,9 @@ class Supervisor:
         stuck_seconds: float = STUCK_SECONDS,
         lease_seconds: float = LEASE_SECONDS,
         job_id: int | None = None,
+        kinds: Sequence[JobKind] = SEARCH_KINDS,
     ) -> None:
-        self._job_id = job_id
+        self._job_id, self._kinds = job_id, tuple(kinds)
         self.num_slots = num_slots
         free = psutil.virtual_memory().available
         self._memory_bytes = memory_bytes or round(0.9 * free / num_slots)
@@ -140,6 +142,8 @@ class Supervisor:
         arguments = [self._store.url, self._study, "--stay", "--parent-pipe"]
         arguments += ["--threads", str(self._threads)]
         arguments += ["--lease-seconds", str(self._lease_seconds)]
+        for kind in self._kinds:
+            arguments += ["--kind", kind.value]
         if self._job_id is not None:
             arguments += ["--job-id", str(self._job_id)]
         process = self._starter.start(arguments, threads=self._threads, errors=errors)

@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -28,7 +28,7 @@ from archsmith.runtime.folders import (
     stored_path,
 )
 from archsmith.runtime.lease import LEASE_SECONDS, LeaseKeeper
-from archsmith.store.records import AUDIT, JobKind, JobRecord
+from archsmith.store.records import AUDIT, TRAINING_KINDS, JobKind, JobRecord
 from archsmith.store.store import Store
 from archsmith.trial import Rung
 
@@ -111,6 +111,7 @@ def work(
     stay: bool,
     lease_seconds: float = LEASE_SECONDS,
     job_id: int | None = None,
+    kinds: Sequence[JobKind] = TRAINING_KINDS,
 ) -> int:
     """Work off a study's queue; returns the number of jobs done.
 
@@ -120,7 +121,12 @@ def work(
     pause = _SHORTEST_PAUSE
     while not stop() and not store.stop_requested(study):
         job = store.claim(
-            study, owner=owner, lease_seconds=lease_seconds, threads=threads, job_id=job_id
+            study,
+            owner=owner,
+            lease_seconds=lease_seconds,
+            threads=threads,
+            kinds=kinds,
+            job_id=job_id,
         )
         if job is None:
             if not stay:

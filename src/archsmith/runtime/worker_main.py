@@ -12,6 +12,7 @@ from archsmith.errors import ArchsmithError
 from archsmith.runtime.lease import LEASE_SECONDS
 from archsmith.runtime.parts import stored_evaluator
 from archsmith.runtime.worker import owner_name, work
+from archsmith.store.records import TRAINING_KINDS, JobKind
 from archsmith.store.store import connect
 
 
@@ -32,6 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="stop when standard input ends, as it does when the starting process dies",
     )
     parser.add_argument("--lease-seconds", type=float, default=LEASE_SECONDS)
+    parser.add_argument(
+        "--kind",
+        dest="kinds",
+        action="append",
+        type=JobKind,
+        choices=TRAINING_KINDS,
+        metavar="{" + ",".join(TRAINING_KINDS) + "}",
+        help="a kind of job to take, may be given several times (default: all of them)",
+    )
     parser.add_argument("--job-id", type=int, help="the only job to take")
     options = parser.parse_args(arguments)
 
@@ -53,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 stay=options.stay,
                 lease_seconds=options.lease_seconds,
                 job_id=options.job_id,
+                kinds=options.kinds or TRAINING_KINDS,
             )
     except ArchsmithError as error:
         sys.stderr.write(f"{error}\n")

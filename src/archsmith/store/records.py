@@ -10,11 +10,13 @@ from archsmith.trial import Observation, TrialState
 
 class JobKind(StrEnum):
     """`measure` runs the random-weight model on the device, `rung` trains one step of the ladder,
-    `extend` continues a trunk beyond it."""
+    `extend` continues a trunk beyond it, `repeat` trains a trunk of its own with another seed or
+    other rates."""
 
     MEASURE = "measure"
     RUNG = "rung"
     EXTEND = "extend"
+    REPEAT = "repeat"
 
 
 class JobState(StrEnum):
@@ -29,6 +31,11 @@ class JobState(StrEnum):
 
 # The one option that is ours: the job lets an eliminated trial run on. Evaluators do not see it.
 AUDIT = "audit"
+# Jobs beside the ladder: how they end says nothing about their trial's state.
+BESIDE = (JobKind.EXTEND, JobKind.REPEAT)
+# What a worker may take, and what a search's own workers take: repeats come after the search.
+TRAINING_KINDS = (JobKind.RUNG, JobKind.EXTEND, JobKind.REPEAT)
+SEARCH_KINDS = (JobKind.RUNG, JobKind.EXTEND)
 _BITS = "bits_per_byte"
 _SINCE = 3  # readings since the last score that an observation holds, beside the latest
 OPEN_STATES = (JobState.WAITING, JobState.LEASED, JobState.LOST)
@@ -165,8 +172,9 @@ class TrialRecord:
 
     @property
     def curve(self) -> tuple[tuple[int, float, str, float], ...]:
-        """Readings of all rungs and extensions, by bytes of text."""
-        rows = (row for job in self.jobs if job.kind is not JobKind.MEASURE for row in job.curve)
+        """Readings of the trunk, all rungs and extensions, by bytes of text."""
+        own = (JobKind.RUNG, JobKind.EXTEND)
+        rows = (row for job in self.jobs if job.kind in own for row in job.curve)
         return tuple(sorted(rows, key=lambda row: (row[0], row[2])))
 
     @property

@@ -30,6 +30,8 @@ from archsmith.store.database import (
 from archsmith.store.encoding import finite, from_json, to_json
 from archsmith.store.migrate import create_schema, upgrade
 from archsmith.store.records import (
+    BESIDE,
+    SEARCH_KINDS,
     CheckpointRecord,
     JobKind,
     JobRecord,
@@ -293,7 +295,7 @@ class Store:
                 if added is None:
                     return None
                 values: dict[str, Any] = {}
-                if job.kind is not JobKind.EXTEND:
+                if job.kind not in BESIDE:
                     values = {"state": TrialState.PENDING.value, "eliminated_rung": None}
                 trials.stamp(connection, study_id, row, **values)
                 return added
@@ -307,7 +309,7 @@ class Store:
         owner: str,
         lease_seconds: float,
         threads: int = 1,
-        kinds: Sequence[JobKind] = (JobKind.RUNG, JobKind.EXTEND),
+        kinds: Sequence[JobKind] = SEARCH_KINDS,
         job_id: int | None = None,
     ) -> JobRecord | None:
         """Lease the oldest job of these kinds (or the one named); None if there is none."""
@@ -360,9 +362,14 @@ class Store:
         points = [point for point in curve if not finite({point[2]: point[3]})]
         record = self.study(job.study)
         flops = _told_flops(details)
-        if job.checkpoint_in:  # what a continued trunk tells holds what was entered before
-            trial = self.trial(job.study, job.number)
-            entered = [_told_flops(j.details) for j in trial.jobs if j.state is JobState.DONE]
+        if job.checkpoint_in and job.kind is not JobKind.REPEAT:
+            # what a continued trunk tells holds what was entered before
+            same = [
+                other
+                for other in self.trial(job.study, job.number).jobs
+                if other.state is JobState.DONE and other.kind is not JobKind.REPEAT
+            ]
+            entered = [_told_flops(other.details) for other in same]
             flops = max(flops - max(entered, default=0.0), 0.0)
         with transaction(self.engine, "durable") as connection:
             settled = queue.settle(
@@ -409,7 +416,7 @@ class Store:
         again = retryable and not given_up
         if retryable and given_up:
             reason = f"put aside after {queue.MAX_LOSSES} attempts: {reason}"
-        failed = None if again or job.kind is JobKind.EXTEND else TrialState.FAILED
+        failed = None if again or job.kind in BESIDE else TrialState.FAILED
         record = self.study(job.study)
         with transaction(self.engine, "durable") as connection:
             return queue.settle(
