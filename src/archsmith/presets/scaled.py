@@ -6,6 +6,7 @@ Llama (Touvron et al. 2023, arXiv 2302.13971) and Phi-3 (Abdin et al. 2024, arXi
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from archsmith.architecture.tree import Architecture, Quantization
 from archsmith.presets._build import gated
@@ -31,14 +32,10 @@ def scaled_llama(
         context_tokens: the context in tokens.
     """
     head_dim = 64 if hidden_size % 64 == 0 and hidden_size >= 256 else 32
-    heads = hidden_size // head_dim
-    return gated(
-        hidden_size=hidden_size,
-        depth=_habitual_depth(hidden_size, _LLAMA_HABIT),
-        num_attention_heads=heads,
-        num_key_value_heads=heads,
+    return _drawn(
+        hidden_size,
         head_dim=head_dim,
-        intermediate_size=32 * round(hidden_size * 8 / 3 / 32),
+        habit=_LLAMA_HABIT,
         vocab_size=vocab_size,
         context_tokens=context_tokens,
         tied=True,
@@ -60,17 +57,29 @@ def scaled_phi3(
         context_tokens: the context in tokens.
     """
     head_dim = next(size for size in (96, 64, 32) if hidden_size % size == 0)
+    return _drawn(
+        hidden_size,
+        head_dim=head_dim,
+        habit=_PHI_HABIT,
+        vocab_size=vocab_size,
+        context_tokens=context_tokens,
+        quantization=quantization,
+    )
+
+
+def _drawn(
+    hidden_size: int, *, head_dim: int, habit: Sequence[tuple[int, int]], **rest: Any
+) -> Architecture:
+    """As many keys as heads, SwiGLU 8/3 as wide as the network, a depth by habit."""
     heads = hidden_size // head_dim
     return gated(
         hidden_size=hidden_size,
-        depth=_habitual_depth(hidden_size, _PHI_HABIT),
+        depth=_habitual_depth(hidden_size, habit),
         num_attention_heads=heads,
         num_key_value_heads=heads,
         head_dim=head_dim,
         intermediate_size=32 * round(hidden_size * 8 / 3 / 32),
-        vocab_size=vocab_size,
-        context_tokens=context_tokens,
-        quantization=quantization,
+        **rest,
     )
 
 

@@ -83,6 +83,18 @@ def first_new(
     )
 
 
+def propose_sample(
+    problem: Problem, history: Sequence[Observation], rng: random.Random, *, strategy: str
+) -> Proposal:
+    """The proposal of a strategy that draws at random: a start point, else a feasible sample."""
+
+    def drafts() -> Iterator[Draft]:
+        while True:
+            yield Draft(sample_feasible(problem, rng))
+
+    return first_new(problem, history, rng, drafts, strategy=strategy)
+
+
 def finished(problem: Problem, history: Sequence[Observation]) -> list[Finished]:
     """Trials whose objectives are all known and finite, in order; a repeated point once, its last.
 

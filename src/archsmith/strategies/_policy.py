@@ -1,4 +1,4 @@
-"""What the policy of a supernet says of the points of a space, read from the history.
+"""Proposals by the policy of a supernet: what it says of a space's points, read from the history.
 
 The evaluator `supernet` attaches the logits of its policy to every score, as metrics named
 `logit:DIMENSION=OPTION`: the history is all a strategy sees.
@@ -6,7 +6,7 @@ The evaluator `supernet` attaches the logits of its policy to every score, as me
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
@@ -14,8 +14,8 @@ from typing import NamedTuple
 from archsmith.space.elastic import option_name
 from archsmith.space.feasible import sample_feasible
 from archsmith.space.space import ArchitectureSpace, Location
-from archsmith.strategies._drafts import Draft
-from archsmith.trial import Observation, Problem, Space
+from archsmith.strategies._drafts import Draft, first_new
+from archsmith.trial import Observation, Problem, Proposal, Space
 
 _PREFIX = "logit:"
 _MOST_POINTS = 200_000  # a supernet has far fewer parts
@@ -75,7 +75,31 @@ def _weigh(space: ArchitectureSpace, logits: tuple[tuple[str, float], ...]) -> W
     )
 
 
-def plain_drafts(problem: Problem, rng: random.Random) -> Iterator[Draft]:
-    """Feasible samples, for as long as the history holds no policy."""
-    while True:
-        yield Draft(sample_feasible(problem, rng), note="no policy in the history: sampled")
+def propose_by_policy(
+    problem: Problem,
+    history: Sequence[Observation],
+    rng: random.Random,
+    order: Callable[[Weighed], Iterator[tuple[int, str]]],
+    *,
+    strategy: str,
+) -> Proposal:
+    """The first new and feasible point in the `order` of a policy; a sample without one.
+
+    `order` gives places in the weighed points, each with a note on why it stands there.
+    """
+    logits = read_logits(history)
+    weighed = None if logits is None else weigh(problem.space, logits)
+    known = {observation.architecture for observation in history}
+
+    def drafts() -> Iterator[Draft]:
+        if weighed is None:
+            while True:
+                yield Draft(sample_feasible(problem, rng), note="no policy in the history: sampled")
+        assert isinstance(problem.space, ArchitectureSpace)
+        for place, note in order(weighed):
+            point = problem.space.build(weighed.locations[place])
+            # known and infeasible ones are passed over here, so that no count of them ends it
+            if point not in known and problem.feasible(point):
+                yield Draft(point, note=note)
+
+    return first_new(problem, history, rng, drafts, strategy=strategy)

@@ -11,8 +11,8 @@ from typing import Literal
 from pydantic import Field, NonNegativeInt
 
 from archsmith.halving.settings import Halving
+from archsmith.strategies._drafts import propose_sample
 from archsmith.strategies.base import Strategy
-from archsmith.strategies.random import Random
 from archsmith.trial import Observation, Problem, Proposal
 
 
@@ -31,8 +31,7 @@ class Asha(Strategy):
     def propose(
         self, problem: Problem, history: Sequence[Observation], rng: random.Random
     ) -> Proposal:
-        proposal = Random().propose(problem, history, rng)
-        return proposal.model_copy(update={"strategy": self.type})
+        return propose_sample(problem, history, rng, strategy=self.type)
 
     def halving(self) -> Halving:
         return Halving(

@@ -12,9 +12,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from archsmith.space.space import ArchitectureSpace
-from archsmith.strategies._drafts import Draft, first_new
-from archsmith.strategies._policy import plain_drafts, read_logits, weigh
+from archsmith.strategies._policy import Weighed, propose_by_policy
 from archsmith.strategies.base import Strategy
 from archsmith.trial import Observation, Problem, Proposal
 
@@ -30,22 +28,12 @@ class Darts(Strategy):
     def propose(
         self, problem: Problem, history: Sequence[Observation], rng: random.Random
     ) -> Proposal:
-        logits = read_logits(history)
-        weighed = None if logits is None else weigh(problem.space, logits)
-        known = {observation.architecture for observation in history}
+        return propose_by_policy(problem, history, rng, _best_first, strategy=self.type)
 
-        def drafts() -> Iterator[Draft]:
-            if weighed is None:
-                yield from plain_drafts(problem, rng)
-                return
-            assert isinstance(problem.space, ArchitectureSpace)
-            for location, total in zip(weighed.locations, weighed.logits, strict=True):
-                point = problem.space.build(location)
-                # known and infeasible ones are passed over here, so that no count of them ends it
-                if point not in known and problem.feasible(point):
-                    yield Draft(point, note=f"sum of logits {total:.3f}")
 
-        return first_new(problem, history, rng, drafts, strategy=self.type)
+def _best_first(weighed: Weighed) -> Iterator[tuple[int, str]]:
+    for place, total in enumerate(weighed.logits):
+        yield place, f"sum of logits {total:.3f}"
 
 
 PART = Darts

@@ -11,9 +11,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from archsmith.space.space import ArchitectureSpace
-from archsmith.strategies._drafts import Draft, first_new
-from archsmith.strategies._policy import plain_drafts, read_logits, weigh
+from archsmith.strategies._policy import Weighed, propose_by_policy
 from archsmith.strategies.base import Strategy
 from archsmith.trial import Observation, Problem, Proposal
 
@@ -31,26 +29,14 @@ class Enas(Strategy):
     def propose(
         self, problem: Problem, history: Sequence[Observation], rng: random.Random
     ) -> Proposal:
-        logits = read_logits(history)
-        weighed = None if logits is None else weigh(problem.space, logits)
-        known = {observation.architecture for observation in history}
-
-        def drafts() -> Iterator[Draft]:
-            if weighed is None:
-                yield from plain_drafts(problem, rng)
-                return
-            assert isinstance(problem.space, ArchitectureSpace)
+        def order(weighed: Weighed) -> Iterator[tuple[int, str]]:
             whole = weighed.shares[-1]
-            drawn = (
-                bisect.bisect_left(weighed.shares, rng.random() * whole) for _ in range(_DRAWS)
-            )
-            for numbers, note in ((drawn, "drawn"), (range(len(weighed.shares)), "most likely")):
-                for number in numbers:
-                    point = problem.space.build(weighed.locations[number])
-                    if point not in known and problem.feasible(point):
-                        yield Draft(point, note=note)
+            for _ in range(_DRAWS):
+                yield bisect.bisect_left(weighed.shares, rng.random() * whole), "drawn"
+            for place in range(len(weighed.shares)):
+                yield place, "most likely"
 
-        return first_new(problem, history, rng, drafts, strategy=self.type)
+        return propose_by_policy(problem, history, rng, order, strategy=self.type)
 
 
 PART = Enas

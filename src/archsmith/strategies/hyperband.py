@@ -11,8 +11,8 @@ from typing import Literal
 from pydantic import Field
 
 from archsmith.halving.settings import Halving
+from archsmith.strategies._drafts import propose_sample
 from archsmith.strategies.base import Strategy
-from archsmith.strategies.random import Random
 from archsmith.trial import Observation, Problem, Proposal
 
 
@@ -28,8 +28,7 @@ class Hyperband(Strategy):
     def propose(
         self, problem: Problem, history: Sequence[Observation], rng: random.Random
     ) -> Proposal:
-        proposal = Random().propose(problem, history, rng)
-        return proposal.model_copy(update={"strategy": self.type})
+        return propose_sample(problem, history, rng, strategy=self.type)
 
     def halving(self) -> Halving:
         return Halving(rule="hyperband", eta=self.eta, audit_share=0.0)

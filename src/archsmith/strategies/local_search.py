@@ -12,7 +12,7 @@ order, and a new random point follows when all of them are known.
 """
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -86,7 +86,7 @@ class LocalSearch(Strategy):
         incumbent = min((p for p in starts if p in keys), key=keys.__getitem__, default=None)
         while incumbent is not None:
             neighbours = list(problem.space.neighbours(incumbent))
-            untried = [p for p in neighbours if p not in known and problem.feasible(p)]
+            untried = _untried(problem, neighbours, known)
             better = _best_below(incumbent, neighbours, keys)
             if untried and (better is None or self.move == "best"):
                 return _Step(by_point[incumbent], untried)
@@ -101,15 +101,8 @@ class LocalSearch(Strategy):
         known: set[Any],
     ) -> _Step | None:
         """The best point of all with neighbours that are still to be tried."""
-        for trial in sorted(trials, key=lambda trial: keys[trial.point]):
-            untried = [
-                p
-                for p in problem.space.neighbours(trial.point)
-                if p not in known and problem.feasible(p)
-            ]
-            if untried:
-                return _Step(trial, untried)
-        return None
+        ranked = sorted(trials, key=lambda trial: keys[trial.point])
+        return _first_step(problem, ranked, known)
 
     def _starts(self, problem: Problem, history: Sequence[Observation]) -> list[Any] | None:
         """Random points at the start of the present descent; None before the first."""
@@ -139,15 +132,20 @@ class LocalSearch(Strategy):
             return None
         front = _front(trials)
         rng.shuffle(front)
-        for trial in front:
-            untried = [
-                p
-                for p in problem.space.neighbours(trial.point)
-                if p not in known and problem.feasible(p)
-            ]
-            if untried:
-                return _Step(trial, untried)
-        return None
+        return _first_step(problem, front, known)
+
+
+def _first_step(problem: Problem, trials: Sequence[Finished], known: set[Any]) -> _Step | None:
+    """From the first of `trials` that has neighbours still to be tried."""
+    for trial in trials:
+        untried = _untried(problem, problem.space.neighbours(trial.point), known)
+        if untried:
+            return _Step(trial, untried)
+    return None
+
+
+def _untried(problem: Problem, neighbours: Iterable[Any], known: set[Any]) -> list[Any]:
+    return [point for point in neighbours if point not in known and problem.feasible(point)]
 
 
 def _best_below(

@@ -1,11 +1,10 @@
 """Random search over feasible points (Li & Talwalkar 2019, arXiv 1902.07638): always an arm."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
-from archsmith.space.feasible import sample_feasible
-from archsmith.strategies._drafts import Draft, first_new
+from archsmith.strategies._drafts import propose_sample
 from archsmith.strategies.base import Strategy
 from archsmith.trial import Observation, Problem, Proposal
 
@@ -18,11 +17,7 @@ class Random(Strategy):
     def propose(
         self, problem: Problem, history: Sequence[Observation], rng: random.Random
     ) -> Proposal:
-        def drafts() -> Iterator[Draft]:
-            while True:
-                yield Draft(sample_feasible(problem, rng))
-
-        return first_new(problem, history, rng, drafts, strategy=self.type)
+        return propose_sample(problem, history, rng, strategy=self.type)
 
 
 PART = Random
