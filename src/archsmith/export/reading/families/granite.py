@@ -5,27 +5,16 @@ from typing import Any
 
 from archsmith.architecture.tree import Architecture
 from archsmith.export.reading.base import Family
-from archsmith.export.reading.blocks import attention, gated_mlp, head_size, stack
+from archsmith.export.reading.blocks import head_size, stack
 from archsmith.export.reading.config import StockConfig
-from archsmith.export.reading.rope import read_rope
+from archsmith.export.reading.families.llama import layer
 
 
 def architecture(config: StockConfig) -> Architecture:
     """The tree of a GraniteConfig."""
-    head_dim = head_size(config)
-    bias = config.flag("attention_bias", False)
-    layer = {
-        "mixer": attention(
-            config,
-            head_dim=head_dim,
-            rope=read_rope(config, head_dim),
-            qkv_bias=bias,
-            output_bias=bias,
-            attention_multiplier=attention_multiplier(config, head_dim),
-        ),
-        "feed_forward": gated_mlp(config, bias=config.flag("mlp_bias", False)),
-    }
-    return stack(config, [layer] * config.integer("num_hidden_layers"), **multipliers(config))
+    scale = attention_multiplier(config, head_size(config))
+    one = layer(config, attention_multiplier=scale)
+    return stack(config, [one] * config.integer("num_hidden_layers"), **multipliers(config))
 
 
 def attention_multiplier(config: StockConfig, head_dim: int) -> float | None:

@@ -1,5 +1,7 @@
 """Llama (Touvron et al. 2023, arXiv 2302.13971), Llama 3.1 and 3.2 with their scaled rotary."""
 
+from typing import Any
+
 from archsmith.architecture.tree import Architecture
 from archsmith.export.reading.base import Family
 from archsmith.export.reading.blocks import attention, gated_mlp, head_size, stack
@@ -9,19 +11,24 @@ from archsmith.export.reading.rope import read_rope
 
 def architecture(config: StockConfig) -> Architecture:
     """The tree of a LlamaConfig."""
+    return stack(config, [layer(config)] * config.integer("num_hidden_layers"))
+
+
+def layer(config: StockConfig, **mixer: Any) -> dict[str, Any]:
+    """A layer of Llama's; `mixer` is what a family has beside it in its attention."""
     head_dim = head_size(config)
     bias = config.flag("attention_bias", False)
-    layer = {
+    return {
         "mixer": attention(
             config,
             head_dim=head_dim,
             rope=read_rope(config, head_dim),
             qkv_bias=bias,
             output_bias=bias,
+            **mixer,
         ),
         "feed_forward": gated_mlp(config, bias=config.flag("mlp_bias", False)),
     }
-    return stack(config, [layer] * config.integer("num_hidden_layers"))
 
 
 PART = Family(architecture)
