@@ -38,9 +38,9 @@ def store(tmp_path: Path) -> Store:
 
 
 def finish(store: Store, score: float, flops: float, *, seconds: float = 10.0) -> int:
-    job = store.claim("notes", owner="worker", lease_seconds=60)
+    job = store.queue.claim("notes", owner="worker", lease_seconds=60)
     assert job is not None
-    store.finish(
+    store.queue.finish(
         job, metrics={"bits_per_byte": score}, cpu_seconds=seconds, wall_seconds=2 * seconds,
         details={"flops": flops, "trunk_seconds": seconds},
     )  # fmt: skip
@@ -51,11 +51,11 @@ def whole(store: Store) -> StudyReport:
     store.spend("notes", "calibration", seconds=5.0, flops=50.0)
     store.spend("notes", "prepare", seconds=1000.0)
     assert finish(store, 2.5, 100.0) == 0
-    failed = store.claim("notes", owner="worker", lease_seconds=60)
+    failed = store.queue.claim("notes", owner="worker", lease_seconds=60)
     assert failed is not None
-    store.fail(failed, "diverged", cpu_seconds=7.0, wall_seconds=7.0)
+    store.queue.fail(failed, "diverged", cpu_seconds=7.0, wall_seconds=7.0)
     assert finish(store, 2.6, 100.0) == 2
-    store.enqueue("notes", NewJob(number=0, rung=1, fraction=0.3, train_bytes=3000))
+    store.queue.enqueue("notes", NewJob(number=0, rung=1, fraction=0.3, train_bytes=3000))
     finish(store, 2.2, 300.0, seconds=20.0)
     winner = ArmResult(
         name="search winner", kind="search", trial=0, metrics={"bits_per_byte": 1.9},

@@ -63,9 +63,9 @@ def with_trials(store: Store) -> StudyReport:
     add(0, WINNER)
     add(1, MAXIMIZER, rejected="file_bytes is too large")
     add(2, LLAMA_SHAPE)
-    job = store.claim("notes", owner="worker", lease_seconds=60)
+    job = store.queue.claim("notes", owner="worker", lease_seconds=60)
     assert job is not None
-    store.report_progress(
+    store.queue.report_progress(
         job,
         {"step": 1, "train_bytes": 500, "fraction_done": 0.5, "metrics": {"bits_per_byte": 3.0}},
         curve=[(500, 1.0, "bits_per_byte", 3.0), (500, 1.0, "loss", 2.0)],
@@ -95,11 +95,11 @@ def test_trials_and_jobs_under_way_are_read(store: Store) -> None:
 
 def test_finished_rungs_bring_metrics_and_spending(store: Store) -> None:
     with_trials(store)
-    job = store.claim("notes", owner="worker", lease_seconds=60)
+    job = store.queue.claim("notes", owner="worker", lease_seconds=60)
     assert job is not None
     assert job.number == 2
     details = {"tokens_per_second": 1234.5, "expert_imbalance": 1.2}
-    store.finish(
+    store.queue.finish(
         job, metrics={"bits_per_byte": 2.5}, wall_seconds=12.0, cpu_seconds=11.0, details=details
     )
     store.spend("notes", "final training", seconds=30.0, flops=1e12)
@@ -157,10 +157,10 @@ def test_what_early_stopping_got_wrong_is_told(store: Store) -> None:
         job = NewJob(
             number=number, rung=rung, fraction=0.5 * (1 + rung), train_bytes=100, options=options
         )
-        store.enqueue("notes", job)
-        claimed = store.claim("notes", owner="worker", lease_seconds=60)
+        store.queue.enqueue("notes", job)
+        claimed = store.queue.claim("notes", owner="worker", lease_seconds=60)
         assert claimed is not None
-        store.finish(claimed, metrics={"bits_per_byte": score})
+        store.queue.finish(claimed, metrics={"bits_per_byte": score})
 
     for number, architecture in enumerate((WINNER, MAXIMIZER, LLAMA_SHAPE)):
         proposal = Proposal(architecture=architecture, strategy="random")

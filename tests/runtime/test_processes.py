@@ -110,7 +110,7 @@ def test_a_killed_worker_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     wait_for(lambda: len(log_lines(tmp_path)) >= 2)
     search.kill()
     search.wait()
-    (job,) = connect(tmp_path / "studies.db", read_only=True).leased("toy")
+    (job,) = connect(tmp_path / "studies.db", read_only=True).queue.leased("toy")
     study.optimize(Toy(log=str(tmp_path / "log")), n_trials=1, executor="inline")
     done = study.trials[0].jobs[0]
     assert (done.id, done.state, done.losses, done.attempt) == (job.id, JobState.DONE, 1, 2)
@@ -228,7 +228,9 @@ def test_a_second_search_helps(tmp_path: Path) -> None:
 def test_a_worker_by_hand_works_off_the_queue(tmp_path: Path) -> None:
     study = make_study(tmp_path)
     study.optimize(Toy(), n_trials=1, executor="inline")
-    study.store.enqueue("toy", NewJob(number=0, rung=0, train_bytes=300, fraction=0.03, seed=9))
+    study.store.queue.enqueue(
+        "toy", NewJob(number=0, rung=0, train_bytes=300, fraction=0.03, seed=9)
+    )
     command = [sys.executable, "-m", "archsmith.runtime.worker", study.store.url, "toy"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

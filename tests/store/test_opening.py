@@ -141,9 +141,9 @@ def test_an_older_store_is_copied_and_migrated(tmp_path: Path) -> None:
     assert waiting.state is TrialState.PENDING
     (entry,) = store.ledger("old")
     assert (entry.phase, entry.seconds, entry.number) == ("rung", 1.5, 0)
-    job = store.claim("old", owner="me", lease_seconds=9)
+    job = store.queue.claim("old", owner="me", lease_seconds=9)
     assert job is not None
-    assert store.finish(job, metrics={"bits_per_byte": 2.0})
+    assert store.queue.finish(job, metrics={"bits_per_byte": 2.0})
     assert len(store.ledger("old")) == 2
     with closing(sqlite3.connect(tmp_path / "a.db.schema-0001")) as copy:
         assert copy.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)

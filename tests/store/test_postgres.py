@@ -21,9 +21,9 @@ pytestmark = pytest.mark.skipif(not URL, reason="set ARCHSMITH_TEST_POSTGRES to 
 RACER = (
     "import sys; from archsmith.store.store import connect\n"
     "store = connect(sys.argv[1])\n"
-    "while job := store.claim(sys.argv[2], owner=sys.argv[3], lease_seconds=1e6):\n"
+    "while job := store.queue.claim(sys.argv[2], owner=sys.argv[3], lease_seconds=1e6):\n"
     "    print(job.number)\n"
-    "    assert store.finish(job, metrics={'bits_per_byte': job.number})\n"
+    "    assert store.queue.finish(job, metrics={'bits_per_byte': job.number})\n"
 )
 
 

@@ -44,13 +44,13 @@ def add(store: Store, number: int, **parts: object) -> None:
 
 
 def claim(store: Store, owner: str = "a", **parts: object):
-    return store.claim("x", owner=owner, lease_seconds=60, **parts)  # type: ignore[arg-type]
+    return store.queue.claim("x", owner=owner, lease_seconds=60, **parts)  # type: ignore[arg-type]
 
 
 def test_a_trial_comes_back_as_it_was(store: Store) -> None:
     add(store, 0)
     job = claim(store, threads=3)
-    assert store.finish(
+    assert store.queue.finish(
         job,
         metrics={"bits_per_byte": 1.5},
         curve=[(10, 0.5, "bits_per_byte", 3.0), (20, 1.0, "bits_per_byte", 2.0)],
@@ -83,11 +83,11 @@ def test_a_trial_comes_back_as_it_was(store: Store) -> None:
 def test_a_continued_trunk_enters_only_what_is_new(store: Store) -> None:
     """A trunk tells its FLOPs from its start on; a branch beside it counts as well."""
     add(store, 0)
-    store.finish(claim(store), metrics={}, checkpoint="rung-0", details={"flops": 100.0})
+    store.queue.finish(claim(store), metrics={}, checkpoint="rung-0", details={"flops": 100.0})
     for rung, told in ((1, {"flops": 300.0}), (2, {"flops": 300.0, "branch_flops": 50.0})):
         more = NewJob(number=0, rung=rung, fraction=0.5, train_bytes=9, checkpoint_in="rung-0")
-        store.enqueue("x", more)
-        store.finish(claim(store), metrics={}, details=told)
+        store.queue.enqueue("x", more)
+        store.queue.finish(claim(store), metrics={}, details=told)
     assert [entry.flops for entry in store.ledger("x")] == [100.0, 200.0, 50.0]
 
 
@@ -111,9 +111,9 @@ def test_a_number_and_a_point_are_given_once(store: Store) -> None:
 
 def test_the_same_job_is_queued_once(store: Store) -> None:
     add(store, 0)
-    assert store.enqueue("x", NewJob(number=0, rung=0)) is None
-    assert store.enqueue("x", NewJob(number=0, rung=1)) is not None
-    assert store.enqueue("x", NewJob(number=0, rung=0, seed=1)) is not None
+    assert store.queue.enqueue("x", NewJob(number=0, rung=0)) is None
+    assert store.queue.enqueue("x", NewJob(number=0, rung=1)) is not None
+    assert store.queue.enqueue("x", NewJob(number=0, rung=0, seed=1)) is not None
 
 
 def test_only_the_owner_finishes(store: Store, clock: Clock) -> None:
@@ -122,12 +122,12 @@ def test_only_the_owner_finishes(store: Store, clock: Clock) -> None:
     clock.now += 61
     heir = claim(store, "heir")
     assert (heir.id, heir.attempt, heir.losses) == (zombie.id, 2, 1)
-    assert not store.renew(zombie, lease_seconds=60)
-    assert not store.finish(zombie, metrics={"bits_per_byte": 0.1})
-    assert not store.fail(zombie, "too late")
-    assert not store.preempt(zombie)
-    assert store.finish(heir, metrics={"bits_per_byte": 2.0})
-    assert not store.finish(heir, metrics={"bits_per_byte": 0.1})
+    assert not store.queue.renew(zombie, lease_seconds=60)
+    assert not store.queue.finish(zombie, metrics={"bits_per_byte": 0.1})
+    assert not store.queue.fail(zombie, "too late")
+    assert not store.queue.preempt(zombie)
+    assert store.queue.finish(heir, metrics={"bits_per_byte": 2.0})
+    assert not store.queue.finish(heir, metrics={"bits_per_byte": 0.1})
     assert store.trials("x")[0].metrics["bits_per_byte"] == 2.0
 
 
@@ -135,10 +135,10 @@ def test_a_renewed_lease_holds(store: Store, clock: Clock) -> None:
     add(store, 0)
     job = claim(store)
     clock.now += 50
-    assert store.renew(job, lease_seconds=60)
+    assert store.queue.renew(job, lease_seconds=60)
     clock.now += 50
     assert claim(store, "other") is None
-    assert store.finish(job, metrics={"bits_per_byte": 1.0})
+    assert store.queue.finish(job, metrics={"bits_per_byte": 1.0})
 
 
 def test_the_third_loss_puts_a_job_aside(store: Store, clock: Clock) -> None:
@@ -157,7 +157,7 @@ def test_preempted_is_not_failed(store: Store) -> None:
     add(store, 0)
     for _ in range(5):
         job = claim(store, threads=2)
-        assert store.preempt(job, checkpoint="half", wall_seconds=1.5, cpu_seconds=1.0)
+        assert store.queue.preempt(job, checkpoint="half", wall_seconds=1.5, cpu_seconds=1.0)
     job = claim(store, threads=8)
     assert (job.checkpoint_in, job.losses, job.attempt, job.wall_seconds) == ("half", 0, 6, 7.5)
     assert job.threads == 2  # of the first claim
@@ -166,7 +166,7 @@ def test_preempted_is_not_failed(store: Store) -> None:
 
 def test_a_failure_keeps_its_reason(store: Store) -> None:
     add(store, 0)
-    assert store.fail(claim(store), "it broke", traceback="Traceback ...")
+    assert store.queue.fail(claim(store), "it broke", traceback="Traceback ...")
     (trial,) = store.trials("x")
     assert (trial.state, trial.reason) == (TrialState.FAILED, "it broke")
     assert trial.jobs[0].error == "it broke\nTraceback ..."
@@ -175,16 +175,16 @@ def test_a_failure_keeps_its_reason(store: Store) -> None:
 
 def test_a_retryable_failure_is_tried_again(store: Store) -> None:
     add(store, 0)
-    store.fail(claim(store), "the disk is full", retryable=True)
+    store.queue.fail(claim(store), "the disk is full", retryable=True)
     assert store.trials("x")[0].jobs[0].state is JobState.LOST
-    assert store.finish(claim(store), metrics={"bits_per_byte": 1.0})
+    assert store.queue.finish(claim(store), metrics={"bits_per_byte": 1.0})
     assert store.trials("x")[0].reason == ""
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_a_metric_that_is_no_number_is_a_failure(store: Store, value: float) -> None:
     add(store, 0)
-    store.finish(claim(store), metrics={"bits_per_byte": value, "train_seconds": 1.0})
+    store.queue.finish(claim(store), metrics={"bits_per_byte": value, "train_seconds": 1.0})
     (trial,) = store.trials("x")
     assert trial.state is TrialState.FAILED
     assert trial.reason == f"not a finite number: bits_per_byte is {value}"
@@ -193,7 +193,7 @@ def test_a_metric_that_is_no_number_is_a_failure(store: Store, value: float) -> 
 
 def test_details_that_are_no_json_are_a_failure(store: Store) -> None:
     add(store, 0)
-    store.finish(claim(store), metrics={"bits_per_byte": 1.0}, details={"path": Path("a")})
+    store.queue.finish(claim(store), metrics={"bits_per_byte": 1.0}, details={"path": Path("a")})
     assert store.trials("x")[0].reason.startswith("details are not JSON values")
 
 
@@ -203,7 +203,7 @@ def test_kinds_are_claimed_apart(store: Store) -> None:
     store.add_trial("x", proposal, number=0, static_metrics={}, job=job)
     assert claim(store) is None
     measured = claim(store, kinds=(JobKind.MEASURE,))
-    store.finish(measured, metrics={"decode_ms_per_token": 2.0})
+    store.queue.finish(measured, metrics={"decode_ms_per_token": 2.0})
     (trial,) = store.trials("x")
     assert (trial.state, trial.metrics) == (TrialState.PENDING, {"decode_ms_per_token": 2.0})
 
@@ -211,7 +211,7 @@ def test_kinds_are_claimed_apart(store: Store) -> None:
 def test_live_readings(store: Store, clock: Clock) -> None:
     add(store, 0)
     job = claim(store)
-    assert store.running("x")[0].fraction_done == 0.0
+    assert store.queue.running("x")[0].fraction_done == 0.0
     clock.now += 5
     reading = {
         "step": 3,
@@ -220,16 +220,16 @@ def test_live_readings(store: Store, clock: Clock) -> None:
         "metrics": {"bits_per_byte": 3.0, "loss": float("nan")},
     }
     points = [(10, 1.0, "bits_per_byte", 4.0), (30, 2.0, "bits_per_byte", 3.0)]
-    store.report_progress(job, reading, curve=points)
-    (running,) = store.running("x")
+    store.queue.report_progress(job, reading, curve=points)
+    (running,) = store.queue.running("x")
     assert (running.number, running.step, running.fraction_done) == (0, 3, 0.25)
     assert (running.metrics, running.progress_at) == ({"bits_per_byte": 3.0}, 1005.0)
     # a resumed job goes over the same bytes again
-    store.report_progress(job, reading, curve=[(30, 2.5, "bits_per_byte", 3.1)], replace=True)
+    store.queue.report_progress(job, reading, curve=[(30, 2.5, "bits_per_byte", 3.1)], replace=True)
     assert [row[3] for row in store.trials("x")[0].curve] == [4.0, 3.1]
-    store.finish(job, metrics={"bits_per_byte": 1.0}, curve=[(40, 3.0, "bits_per_byte", 2.0)])
+    store.queue.finish(job, metrics={"bits_per_byte": 1.0}, curve=[(40, 3.0, "bits_per_byte", 2.0)])
     assert [row[3] for row in store.trials("x")[0].curve] == [4.0, 3.1, 2.0]
-    assert store.running("x") == []
+    assert store.queue.running("x") == []
 
 
 def test_only_changes_are_read(store: Store) -> None:
@@ -277,9 +277,9 @@ def test_eight_processes_do_every_job_once(store: Store) -> None:
     code = (
         "import sys, time; from archsmith.store.store import connect\n"
         "store = connect(sys.argv[1])\n"
-        "while job := store.claim('x', owner=sys.argv[2], lease_seconds=1e6):\n"
+        "while job := store.queue.claim('x', owner=sys.argv[2], lease_seconds=1e6):\n"
         "    print(job.number)\n"
-        "    assert store.finish(job, metrics={'bits_per_byte': job.number})\n"
+        "    assert store.queue.finish(job, metrics={'bits_per_byte': job.number})\n"
     )
     racers = [
         subprocess.Popen(

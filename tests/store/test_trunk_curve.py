@@ -24,21 +24,21 @@ def store(tmp_path: Path):
 
 
 def claim(store):
-    return store.claim("x", owner="a", lease_seconds=60)
+    return store.queue.claim("x", owner="a", lease_seconds=60)
 
 
 def test_before_the_first_score_nothing_is_told(store):
-    store.report_progress(claim(store), {}, curve=[(50, 1.0, TRAIN, 3.0)])
+    store.queue.report_progress(claim(store), {}, curve=[(50, 1.0, TRAIN, 3.0)])
     assert store.observations("x")[0].curve == ()
 
 
 def test_scores_of_rungs_and_what_was_read_since_are_told(store):
     curve = [(50, 1.0, TRAIN, 3.0), (100, 2.0, TRAIN, 2.6), (100, 2.0, "bits_per_byte", 2.5)]
-    store.finish(claim(store), metrics={"bits_per_byte": 2.5}, curve=curve)
+    store.queue.finish(claim(store), metrics={"bits_per_byte": 2.5}, curve=curve)
     assert store.observations("x")[0].curve == ((100.0, 2.5),)
-    store.enqueue("x", NewJob(number=0, rung=1, train_bytes=1000, fraction=1.0))
+    store.queue.enqueue("x", NewJob(number=0, rung=1, train_bytes=1000, fraction=1.0))
     later = [(200 + 10 * n, 3.0, TRAIN, 2.4 - 0.01 * n) for n in range(40)]
-    store.report_progress(claim(store), {}, curve=later)
+    store.queue.report_progress(claim(store), {}, curve=later)
     (observation,) = store.observations("x")
     assert observation.state is TrialState.PENDING
     assert observation.curve[0] == (100.0, 2.5)
@@ -49,8 +49,8 @@ def test_scores_of_rungs_and_what_was_read_since_are_told(store):
 
 
 def test_finished_trunks_tell_their_scores(store):
-    store.finish(claim(store), metrics={"bits_per_byte": 2.5})
-    store.enqueue("x", NewJob(number=0, rung=1, train_bytes=1000, fraction=1.0))
+    store.queue.finish(claim(store), metrics={"bits_per_byte": 2.5})
+    store.queue.enqueue("x", NewJob(number=0, rung=1, train_bytes=1000, fraction=1.0))
     curve = [(300, 1.0, TRAIN, 2.4), (1000, 2.0, "bits_per_byte", 2.0)]
-    store.finish(claim(store), metrics={"bits_per_byte": 2.0}, curve=curve)
+    store.queue.finish(claim(store), metrics={"bits_per_byte": 2.0}, curve=curve)
     assert store.observations("x")[0].curve == ((100.0, 2.5), (1000.0, 2.0))

@@ -39,7 +39,7 @@ Notes = Mapping[str, Any]
 def load_study(store: Store, name: str) -> StudyReport:
     """Everything the report shows of a study, as it stands now. Raises StoreError."""
     study, notes, trials = store.study(name), store.notes(name), store.trials(name)
-    running, now = store.running(name), store.clock()
+    running, now = store.queue.running(name), store.clock()
     settings = study.spec
     rungs, objectives = _rungs(trials, settings), _objectives(settings)
     limits = tuple(_limit(limit) for limit in settings.get("limits", ()))

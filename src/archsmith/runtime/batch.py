@@ -50,7 +50,7 @@ def run_batch(
     store.request_stop(study, stop=False)
     take_back_dead_leases(store, study)
     for job in jobs:
-        store.enqueue(study, job)
+        store.queue.enqueue(study, job)
     waiting = [job for job in find_jobs(store, study, jobs) if job.is_open]
     if waiting:
         interrupts = Interrupts()

@@ -113,7 +113,7 @@ def collect_orphans(store: Store, study: str) -> int:
 def remove_empty_folders(store: Store, study: str) -> None:
     """Delete the folders of jobs that wrote nothing and are not open."""
     root = checkpoint_root(store, store.study(study))
-    in_use = {job_folder(root, job) for job in store.leased(study)}
+    in_use = {job_folder(root, job) for job in store.queue.leased(study)}
     for folder in [*root.glob("trial-*/*"), *root.glob("trial-*"), root, root.parent]:
         if folder not in in_use and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

@@ -78,9 +78,9 @@ class Interrupts:
 
 def take_back_dead_leases(store: Store, study: str) -> None:
     """Free the jobs of processes of this machine that are gone, without waiting for the lease."""
-    for job in store.leased(study):
+    for job in store.queue.leased(study):
         if is_dead(job.owner):
-            store.lose(job, "its process died")
+            store.queue.lose(job, "its process died")
 
 
 def drive(
@@ -215,7 +215,7 @@ def _keep_within_budget(
 
 def tell_progress(store: Store, study: str, on_event: Callable[[events.Event], None]) -> None:
     """Tell the latest reading of every job under way."""
-    for job in store.running(study):
+    for job in store.queue.running(study):
         if job.progress_at is not None:
             on_event(
                 events.Progressed(

@@ -50,7 +50,7 @@ class InlineExecutor:
 
     def work(self) -> None:
         """Run the next job, if there is one."""
-        job = self._store.claim(
+        job = self._store.queue.claim(
             self._study,
             owner=self._owner,
             lease_seconds=self._lease_seconds,

@@ -64,7 +64,7 @@ class LeaseKeeper:
                     self._asked.set()
                 if since_renewal >= self._lease_seconds / 3:
                     since_renewal = 0.0
-                    if not self._store.renew(self._job, lease_seconds=self._lease_seconds):
+                    if not self._store.queue.renew(self._job, lease_seconds=self._lease_seconds):
                         self.lost.set()
                         return
             except StoreError:

@@ -225,7 +225,7 @@ class Search:
                 f"study '{self.study}' measures its candidates before training, and no `measure` "
                 "was given; pass the one it was started with"
             )
-        job = self.store.claim(
+        job = self.store.queue.claim(
             self.study, owner=self._owner, lease_seconds=60.0, kinds=(JobKind.MEASURE,)
         )
         if job is None:
@@ -236,12 +236,12 @@ class Search:
                 metrics = dict(self._measure(self.trials[job.number].architecture))
             except Exception as error:
                 reason = f"measurement failed: {type(error).__name__}: {error}"
-                self.store.fail(job, reason, wall_seconds=time.monotonic() - wall)
+                self.store.queue.fail(job, reason, wall_seconds=time.monotonic() - wall)
                 return True
             except BaseException:
-                self.store.preempt(job, wall_seconds=time.monotonic() - wall)
+                self.store.queue.preempt(job, wall_seconds=time.monotonic() - wall)
                 raise
-        self.store.finish(
+        self.store.queue.finish(
             job,
             metrics=metrics,
             cpu_seconds=time.process_time() - cpu,
@@ -259,7 +259,7 @@ class Search:
                 self.store.reject(self.study, number, reason)
             else:
                 rung = max(trial.rung + 1, self._first_rung(number))
-                self.store.enqueue(self.study, self._rung_job(number, rung))
+                self.store.queue.enqueue(self.study, self._rung_job(number, rung))
             return True
         return False
 
@@ -286,7 +286,7 @@ class Search:
                 checkpoint=below[-1].checkpoint_out,
                 audit=promotion.audit,
             )
-            if self.store.enqueue(self.study, job) is not None:
+            if self.store.queue.enqueue(self.study, job) is not None:
                 return True
         return False
 

@@ -99,7 +99,7 @@ class Supervisor:
 
     def num_busy(self) -> int:
         """Workers that hold a job."""
-        self._leased = self._store.leased(self._study)
+        self._leased = self._store.queue.leased(self._study)
         return sum(self._job_of(worker) is not None for worker in self._workers)
 
     def work(self) -> None:
@@ -165,10 +165,10 @@ class Supervisor:
         if code == NEVER_BEGAN:
             worker.errors.close()
             return
-        self._leased = self._store.leased(self._study)
+        self._leased = self._store.queue.leased(self._study)
         job = self._job_of(worker)
         if job is not None:
-            self._store.lose(job, f"its worker died: {_death(code)}")
+            self._store.queue.lose(job, f"its worker died: {_death(code)}")
         if worker.has_worked or worker.killed:
             self._dead_starts = 0
         elif code != 0:
@@ -184,8 +184,8 @@ class Supervisor:
             self._notice(f"a worker died ({_death(code)}); another takes its place")
 
     def _watch(self) -> None:
-        self._leased = self._store.leased(self._study)
-        running = {entry.job_id: entry for entry in self._store.running(self._study)}
+        self._leased = self._store.queue.leased(self._study)
+        running = {entry.job_id: entry for entry in self._store.queue.running(self._study)}
         for worker in self._workers:
             job = self._job_of(worker)
             if job is None:
@@ -202,16 +202,16 @@ class Supervisor:
                 )
             elif silent > self._stuck_seconds:
                 reason = f"stuck: no progress for {format_seconds(silent)}"
-            if reason and self._store.fail(job, reason, wall_seconds=_age(self._store, job)):
+            if reason and self._store.queue.fail(job, reason, wall_seconds=_age(self._store, job)):
                 worker.killed = True
                 worker.process.kill()
 
     def _hand_back(self, worker: _Worker) -> None:
         """Free what a stopped worker still held: it was preempted, that is no failure."""
-        self._leased = self._store.leased(self._study)
+        self._leased = self._store.queue.leased(self._study)
         job = self._job_of(worker)
         if job is not None:
-            self._store.preempt(job, wall_seconds=_age(self._store, job))
+            self._store.queue.preempt(job, wall_seconds=_age(self._store, job))
 
 
 def _age(store: Store, job: JobRecord) -> float:

@@ -85,17 +85,17 @@ def run_job(
         except Exception as error:  # a candidate's failure is a result
             outcome = error
         except BaseException:
-            store.preempt(job, **_spent(begun))
+            store.queue.preempt(job, **_spent(begun))
             raise
     if keeper.lost.is_set():
         return
     if isinstance(outcome, BaseException):
         reason, retryable = _explained(outcome)
         trace = "" if isinstance(outcome, EvaluationError) else _trace(outcome)
-        store.fail(job, reason, retryable=retryable, traceback=trace, **_spent(begun))
+        store.queue.fail(job, reason, retryable=retryable, traceback=trace, **_spent(begun))
     elif not outcome.complete:
         path = stored_path(root, outcome.checkpoint) if outcome.checkpoint else ""
-        store.preempt(job, checkpoint=path, **_spent(begun))
+        store.queue.preempt(job, checkpoint=path, **_spent(begun))
     else:
         _finish(store, job, evaluator, outcome, readings, root, begun)
 
@@ -120,7 +120,7 @@ def work(
     done = 0
     pause = _SHORTEST_PAUSE
     while not stop() and not store.stop_requested(study):
-        job = store.claim(
+        job = store.queue.claim(
             study,
             owner=owner,
             lease_seconds=lease_seconds,
@@ -193,14 +193,14 @@ def _finish(
     missing = [name for name in evaluator.metrics() if name not in result.metrics]
     if missing and job.kind is JobKind.RUNG:
         reason = f"the evaluator promised {', '.join(missing)} and did not return it"
-        store.fail(job, reason, **_spent(begun))
+        store.queue.fail(job, reason, **_spent(begun))
         return
     path, size = "", 0
     if result.checkpoint is not None:
         path = stored_path(root, result.checkpoint)
         inside = result.checkpoint.absolute().is_relative_to(job_folder(root, job))
         size = num_bytes(job_folder(root, job) if inside else result.checkpoint)
-    store.finish(
+    store.queue.finish(
         job,
         metrics=result.metrics,
         curve=result.curve or readings.pending,
@@ -240,7 +240,9 @@ class _Readings:
             "fraction_done": progress.fraction_done,
             "metrics": dict(progress.metrics),
         }
-        self._store.report_progress(self._job, reading, curve=self.pending, replace=self._first)
+        self._store.queue.report_progress(
+            self._job, reading, curve=self.pending, replace=self._first
+        )
         self.pending, self._written, self._first = [], now, False
 
 

@@ -6,8 +6,6 @@ they are, with lists read back as tuples so that the point stays hashable.
 
 import importlib
 import json
-import math
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -79,12 +77,6 @@ def to_json(value: Any) -> str:
 def from_json(text: str) -> Any:
     """The value of JSON text; empty text is an empty mapping."""
     return json.loads(text) if text else {}
-
-
-def finite(values: Mapping[str, float]) -> str:
-    """What is not a finite number among metrics, as a reason; empty if all are."""
-    bad = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
-    return ", ".join(bad)
 
 
 def _frozen(value: Any) -> Any:

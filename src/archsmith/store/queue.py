@@ -1,4 +1,4 @@
-"""Statements on jobs: a queue with leases.
+"""The queue of jobs: who may work on what, and how an attempt ends.
 
 A claim gives a worker a lease, which it renews; only the owner of the lease may finish, fail or
 hand back the job, so that a worker that was thought dead cannot overwrite its successor. A lost
@@ -6,282 +6,249 @@ job is claimed again from its last checkpoint; the third loss puts it aside, so 
 that kills its worker cannot do so for ever. Every attempt is entered in the ledger.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import IntegrityError
 
-from archsmith.store import schema, trials
+from archsmith.store import checkpoints, jobs, readings, trials
+from archsmith.store.database import transaction
 from archsmith.store.encoding import to_json
 from archsmith.store.records import (
-    OPEN_STATES,
+    BESIDE,
+    SEARCH_KINDS,
     JobKind,
     JobRecord,
     JobState,
-    LedgerEntry,
     NewJob,
     RunningJob,
     StudyRecord,
 )
-from archsmith.store.studies import add_ledger
+from archsmith.store.results import Curve, finite_metrics, finite_points, refusal, told_flops
 from archsmith.trial import TrialState
 
 MAX_LOSSES = 3
-_jobs = schema.jobs
-_CLAIMABLE = (JobState.WAITING.value, JobState.LOST.value)
-_ALL = 2**31 - 1
-
-# Statements are built once: building one costs more than running it.
-_SAME = sa.select(_jobs.c.id).where(
-    _jobs.c.candidate_id == sa.bindparam("row"),
-    _jobs.c.kind == sa.bindparam("of"),
-    _jobs.c.rung == sa.bindparam("at"),
-    _jobs.c.seed == sa.bindparam("with"),
-    _jobs.c.label == sa.bindparam("as"),
-)
-_CLAIMABLE_JOB = (
-    sa.select(_jobs)
-    .where(
-        _jobs.c.study_id == sa.bindparam("study"),
-        _jobs.c.state.in_(sa.bindparam("states", expanding=True)),
-        _jobs.c.kind.in_(sa.bindparam("kinds", expanding=True)),
-        _jobs.c.id >= sa.bindparam("first"),
-        _jobs.c.id <= sa.bindparam("last"),
-    )
-    .order_by(_jobs.c.id)
-    .limit(1)
-)
-_CLAIM = _CLAIMABLE_JOB.with_for_update(skip_locked=True)
-_BY_ID = sa.update(_jobs).where(_jobs.c.id == sa.bindparam("job"))
-_IF_OWNED = sa.update(_jobs).where(
-    _jobs.c.id == sa.bindparam("owned"),
-    _jobs.c.state == JobState.LEASED.value,
-    _jobs.c.owner == sa.bindparam("by"),
-    _jobs.c.attempt == sa.bindparam("on_attempt"),
-)
-_SETTLE = _IF_OWNED.values(
-    cpu_seconds=_jobs.c.cpu_seconds + sa.bindparam("more_cpu"),
-    wall_seconds=_jobs.c.wall_seconds + sa.bindparam("more_wall"),
-    losses=_jobs.c.losses + sa.bindparam("more_losses"),
-)
-_WITH_NUMBER = sa.select(_jobs, schema.candidates.c.number).join(schema.candidates)
-_ONE = _WITH_NUMBER.where(_jobs.c.id == sa.bindparam("job"))
-_LEASED = _WITH_NUMBER.where(
-    _jobs.c.study_id == sa.bindparam("study"), _jobs.c.state == JobState.LEASED.value
-).order_by(_jobs.c.id)
 
 
-def insert(
-    connection: Connection, study_id: int, job: NewJob, *, row: int, now: float
-) -> int | None:
-    """Queue a job and return its id; None if the same job exists already."""
-    content = {"row": row, "of": job.kind.value, "at": job.rung, "with": job.seed, "as": job.label}
-    if connection.execute(_SAME, content).first() is not None:
-        return None
-    values = {
-        "study_id": study_id,
-        "candidate_id": row,
-        "kind": job.kind.value,
-        "rung": job.rung,
-        "fraction": job.fraction,
-        "train_bytes": job.train_bytes,
-        "seed": job.seed,
-        "label": job.label,
-        "state": JobState.WAITING.value,
-        "owner": "",
-        "lease_until": 0.0,
-        "attempt": 0,
-        "losses": 0,
-        "options": to_json(dict(job.options)),
-        "checkpoint_in": job.checkpoint_in,
-        "checkpoint_out": "",
-        "error": "",
-        "details": "",
-        "created": now,
-        "cpu_seconds": 0.0,
-        "wall_seconds": 0.0,
-        "threads": 0,
-        "progress": "",
-    }
-    inserted = connection.execute(sa.insert(_jobs), values)
-    assert inserted.inserted_primary_key is not None
-    return int(inserted.inserted_primary_key[0])
+class JobQueue:
+    """The jobs of a connected store, as `Store.queue`. `finish`, `fail`, `preempt` and `enqueue`
+    return when the disk has the result."""
 
+    def __init__(
+        self, engine: Engine, *, clock: Callable[[], float], study: Callable[[str], StudyRecord]
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._study = study
 
-def next_claimable(
-    connection: Connection,
-    study_id: int,
-    kinds: Collection[JobKind],
-    job_id: int | None,
-    *,
-    lock: bool = False,
-) -> Any:
-    """The row of the oldest job that may be claimed, or None; `lock`ed for this transaction."""
-    where = {
-        "study": study_id,
-        "states": _CLAIMABLE,
-        "kinds": tuple(kind.value for kind in kinds),
-        "first": 0 if job_id is None else job_id,
-        "last": _ALL if job_id is None else job_id,
-    }
-    return connection.execute(_CLAIM if lock else _CLAIMABLE_JOB, where).first()
+    def enqueue(self, study: str, job: NewJob) -> int | None:
+        """Queue a job of an existing trial; None if the same job exists already."""
+        study_id = self._study(study).id
+        try:
+            with transaction(self._engine, "durable") as connection:
+                row = trials.row_id(connection, study_id, job.number)
+                added = jobs.insert(connection, study_id, job, row=row, now=self._clock())
+                if added is None:
+                    return None
+                values: dict[str, Any] = {}
+                if job.kind not in BESIDE:
+                    values = {"state": TrialState.PENDING.value, "eliminated_rung": None}
+                trials.stamp(connection, study_id, row, **values)
+                return added
+        except IntegrityError:
+            return None
 
+    def claim(
+        self,
+        study: str,
+        *,
+        owner: str,
+        lease_seconds: float,
+        threads: int = 1,
+        kinds: Sequence[JobKind] = SEARCH_KINDS,
+        job_id: int | None = None,
+    ) -> JobRecord | None:
+        """Lease the oldest job of these kinds (or the one named); None if there is none."""
+        record = self._study(study)
+        if not self._has_work(record, kinds, job_id) and not self.expire_leases(study):
+            return None
+        with transaction(self._engine, "write") as connection:
+            return jobs.claim(
+                connection,
+                record,
+                owner=owner,
+                lease_seconds=lease_seconds,
+                threads=threads,
+                kinds=kinds,
+                job_id=job_id,
+                now=self._clock(),
+            )
 
-def claim(
-    connection: Connection,
-    study: StudyRecord,
-    *,
-    owner: str,
-    lease_seconds: float,
-    threads: int,
-    kinds: Collection[JobKind],
-    job_id: int | None,
-    now: float,
-) -> JobRecord | None:
-    """Lease the oldest job to `owner`. The thread count of the first claim stays."""
-    row = next_claimable(connection, study.id, kinds, job_id, lock=True)
-    if row is None:
-        return None
-    values = {
-        "state": JobState.LEASED.value,
-        "owner": owner,
-        "lease_until": now + lease_seconds,
-        "attempt": row.attempt + 1,
-        "threads": row.threads or threads,
-        "started": now,
-        "finished": None,
-        "progress": "",
-        "progress_at": None,
-    }
-    connection.execute(_BY_ID, {"job": row.id, **values})
-    trials.stamp(connection, study.id, row.candidate_id)
-    return _read(connection, study, row.id)
+    def _has_work(self, study: StudyRecord, kinds: Collection[JobKind], job_id: int | None) -> bool:
+        with transaction(self._engine, "read") as connection:
+            return jobs.next_claimable(connection, study.id, kinds, job_id) is not None
 
+    def renew(self, job: JobRecord, *, lease_seconds: float) -> bool:
+        """Prolong a lease; False if it is no longer the owner's: stop, the work is another's."""
+        with transaction(self._engine, "write") as connection:
+            return jobs.renew(connection, job, lease_until=self._clock() + lease_seconds)
 
-def renew(connection: Connection, job: JobRecord, *, lease_until: float) -> bool:
-    """Prolong a lease; False if it is no longer the owner's."""
-    changed = connection.execute(_IF_OWNED, {**_owner(job), "lease_until": lease_until})
-    return changed.rowcount == 1
+    def report_progress(
+        self,
+        job: JobRecord,
+        reading: Mapping[str, Any],
+        *,
+        curve: Curve = (),
+        replace: bool = False,
+    ) -> None:
+        """Write the latest reading of a job (step, train_bytes, fraction_done, metrics) and a
+        batch of curve points; `replace`s those from its first on, as a resumed job must."""
+        reading = {**reading, "metrics": finite_metrics(reading.get("metrics", {}))}
+        points = finite_points(curve)
+        with transaction(self._engine, "write") as connection:
+            jobs.set_progress(connection, job, to_json(reading), now=self._clock())
+            readings.add_readings(connection, job, points, replace=replace)
 
+    def finish(
+        self,
+        job: JobRecord,
+        *,
+        metrics: Mapping[str, float],
+        curve: Curve = (),
+        checkpoint: str = "",
+        checkpoint_bytes: int = 0,
+        details: Mapping[str, Any] | None = None,
+        cpu_seconds: float = 0.0,
+        wall_seconds: float = 0.0,
+    ) -> bool:
+        """Record a complete result and end the lease. A metric that is no number is a failure.
 
-def settle(
-    connection: Connection,
-    study: StudyRecord,
-    job: JobRecord,
-    *,
-    state: JobState,
-    trial_state: TrialState | None,
-    reason: str,
-    cpu_seconds: float,
-    wall_seconds: float,
-    flops: float,
-    now: float,
-    lost: bool = False,
-    error: str = "",
-    **values: Any,
-) -> bool:
-    """End an attempt: give up the lease, add up its time, enter it in the ledger."""
-    values |= {
-        "state": state.value,
-        "lease_until": 0.0,
-        "finished": None if state in OPEN_STATES else now,
-        "more_cpu": cpu_seconds,
-        "more_wall": wall_seconds,
-        "more_losses": int(lost),
-        "error": error,
-    }
-    changed = connection.execute(_SETTLE, {**_owner(job), **values})
-    if changed.rowcount != 1:
-        return False
-    phase = f"{job.kind.value} {job.rung}" if job.kind is JobKind.RUNG else job.kind.value
-    entry = LedgerEntry(
-        phase=phase,
-        seconds=wall_seconds,
-        cpu_seconds=cpu_seconds,
-        flops=flops,
-        number=job.number,
-        created=now,
-    )
-    add_ledger(connection, study.id, entry)
-    row = trials.row_id(connection, study.id, job.number)
-    if trial_state is None:
-        trials.stamp(connection, study.id, row)
-    else:
-        trials.stamp(connection, study.id, row, state=trial_state.value, reason=reason)
-    return True
+        Returns:
+            False if the lease was lost: nothing is recorded.
+        """
+        details = dict(details or {})
+        reason = refusal(metrics, details)
+        if reason:
+            return self.fail(job, reason, cpu_seconds=cpu_seconds, wall_seconds=wall_seconds)
+        points = finite_points(curve)
+        flops = max(told_flops(details) - self._entered_flops(job), 0.0)
+        record = self._study(job.study)
+        with transaction(self._engine, "durable") as connection:
+            settled = jobs.settle(
+                connection,
+                record,
+                job,
+                state=JobState.DONE,
+                trial_state=TrialState.COMPLETE if job.kind is JobKind.RUNG else None,
+                cpu_seconds=cpu_seconds,
+                wall_seconds=wall_seconds,
+                flops=flops,
+                now=self._clock(),
+                checkpoint_out=checkpoint,
+                details=to_json(details),
+            )
+            if settled:
+                readings.add_results(connection, job, metrics=metrics, curve=points)
+                if checkpoint:
+                    checkpoints.insert(
+                        connection,
+                        job,
+                        path=checkpoint,
+                        num_bytes=checkpoint_bytes,
+                        now=self._clock(),
+                    )
+            return settled
 
+    def _entered_flops(self, job: JobRecord) -> float:
+        """FLOPs of a continued trunk that its earlier jobs entered: what it tells holds them."""
+        if not job.checkpoint_in or job.kind is JobKind.REPEAT:
+            return 0.0
+        record = self._study(job.study)
+        with transaction(self._engine, "read") as connection:
+            trial = trials.select(connection, record, job.number)
+        done = [other for other in trial.jobs if other.state is JobState.DONE]
+        own = [other for other in done if other.kind is not JobKind.REPEAT]
+        return max((told_flops(other.details) for other in own), default=0.0)
 
-def add_results(
-    connection: Connection,
-    job: JobRecord,
-    *,
-    metrics: Mapping[str, float],
-    curve: Iterable[tuple[int, float, str, float]],
-) -> None:
-    """Write the metrics of a finished job; its curve replaces live readings from there on."""
-    rows = [{"job_id": job.id, "name": name, "value": float(v)} for name, v in metrics.items()]
-    if rows:
-        connection.execute(sa.insert(schema.metrics), rows)
-    add_readings(connection, job, curve, replace=True)
+    def fail(
+        self,
+        job: JobRecord,
+        reason: str,
+        *,
+        retryable: bool = False,
+        traceback: str = "",
+        cpu_seconds: float = 0.0,
+        wall_seconds: float = 0.0,
+    ) -> bool:
+        """Record a failure. A retryable one is queued again until its third; False: lease lost.
 
+        `reason` is the trial's, one sentence; the job keeps `traceback` behind it.
+        """
+        given_up = job.losses + 1 >= MAX_LOSSES
+        again = retryable and not given_up
+        if retryable and given_up:
+            reason = f"put aside after {MAX_LOSSES} attempts: {reason}"
+        failed = None if again or job.kind in BESIDE else TrialState.FAILED
+        record = self._study(job.study)
+        with transaction(self._engine, "durable") as connection:
+            return jobs.settle(
+                connection,
+                record,
+                job,
+                state=JobState.LOST if again else JobState.FAILED,
+                trial_state=failed,
+                reason=reason,
+                cpu_seconds=cpu_seconds,
+                wall_seconds=wall_seconds,
+                now=self._clock(),
+                lost=retryable,
+                error="\n".join(part for part in (reason, traceback) if part),
+            )
 
-def add_readings(
-    connection: Connection,
-    job: JobRecord,
-    points: Iterable[tuple[int, float, str, float]],
-    *,
-    replace: bool,
-) -> None:
-    """Write a batch of (train_bytes, seconds, metric, value); `replace` those from its first on."""
-    rows = [
-        {"job_id": job.id, "train_bytes": b, "seconds": s, "name": name, "value": float(value)}
-        for b, s, name, value in points
-    ]
-    if not rows:
-        return
-    table = schema.readings
-    if replace:
-        later = table.c.train_bytes >= min(int(row["train_bytes"]) for row in rows)  # type: ignore[call-overload]
-        connection.execute(sa.delete(table).where(table.c.job_id == job.id, later))
-    connection.execute(sa.insert(table), rows)
+    def preempt(
+        self,
+        job: JobRecord,
+        *,
+        checkpoint: str = "",
+        cpu_seconds: float = 0.0,
+        wall_seconds: float = 0.0,
+    ) -> bool:
+        """Hand back a job that was asked to stop; it goes on from `checkpoint`. No failure."""
+        record = self._study(job.study)
+        with transaction(self._engine, "durable") as connection:
+            return jobs.settle(
+                connection,
+                record,
+                job,
+                state=JobState.WAITING,
+                cpu_seconds=cpu_seconds,
+                wall_seconds=wall_seconds,
+                now=self._clock(),
+                checkpoint_in=checkpoint or job.checkpoint_in,
+            )
 
+    def lose(self, job: JobRecord, reason: str) -> bool:
+        """Take a job from a worker that is dead; its third loss is a failure."""
+        end = min(self._clock(), job.lease_until)
+        seconds = max(end - (job.started or end), 0.0)
+        return self.fail(job, reason, retryable=True, wall_seconds=seconds)
 
-def set_progress(connection: Connection, job: JobRecord, text: str, *, now: float) -> None:
-    """Write the latest live reading of a job."""
-    values = {"progress": text, "progress_at": now}
-    connection.execute(_IF_OWNED, {**_owner(job), **values})
+    def expire_leases(self, study: str) -> list[JobRecord]:
+        """Take jobs from owners that stopped renewing; they are queued again."""
+        now = self._clock()
+        expired = [job for job in self.leased(study) if job.lease_until < now]
+        reason = "its worker stopped answering"
+        return [job for job in expired if self.lose(job, reason)]
 
+    def leased(self, study: str) -> list[JobRecord]:
+        """Jobs under a lease, whoever holds it."""
+        record = self._study(study)
+        with transaction(self._engine, "read") as connection:
+            return jobs.leased(connection, record)
 
-def leased(connection: Connection, study: StudyRecord) -> list[JobRecord]:
-    """Jobs under a lease, whoever holds it."""
-    rows = connection.execute(_LEASED, {"study": study.id})
-    return [trials.job_record(row, study.name, {}) for row in rows]
-
-
-def running(connection: Connection, study_id: int) -> list[tuple[RunningJob, str]]:
-    """Jobs under a lease with the JSON of their latest reading."""
-    return [
-        (
-            RunningJob(
-                number=row.number,
-                kind=JobKind(row.kind),
-                rung=row.rung,
-                owner=row.owner,
-                started=row.started,
-                progress_at=row.progress_at,
-                job_id=row.id,
-            ),
-            row.progress,
-        )
-        for row in connection.execute(_LEASED, {"study": study_id})
-    ]
-
-
-def _read(connection: Connection, study: StudyRecord, job_id: int) -> JobRecord:
-    row = connection.execute(_ONE, {"job": job_id}).one()
-    return trials.job_record(row, study.name, {})
-
-
-def _owner(job: JobRecord) -> dict[str, Any]:
-    return {"owned": job.id, "by": job.owner, "on_attempt": job.attempt}
+    def running(self, study: str) -> list[RunningJob]:
+        """Jobs under way with their latest reading."""
+        study_id = self._study(study).id
+        with transaction(self._engine, "read") as connection:
+            return jobs.running(connection, study_id)

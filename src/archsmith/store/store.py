@@ -4,11 +4,11 @@
     for trial in store.trials("notes"):
         print(trial.number, trial.metrics.get("bits_per_byte"))
 
-One short transaction per call. `finish`, `fail` and `enqueue` return when the disk has the result.
+One short transaction per call. The work to be done on trials is `Store.queue`, see `queue.py`.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,35 +16,18 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError
 
 from archsmith.errors import StoreError
-from archsmith.store import checkpoints, queue, studies, trials
-from archsmith.store.database import (
-    check_integrity,
-    check_revision,
-    database_url,
-    describe,
-    make_engine,
-    schema_revision,
-    sqlite_path,
-    transaction,
-)
-from archsmith.store.encoding import finite, from_json, to_json
-from archsmith.store.migrate import create_schema, upgrade
+from archsmith.store import checkpoints, jobs, studies, trials
+from archsmith.store.database import describe, sqlite_path, transaction
+from archsmith.store.opening import open_engine
+from archsmith.store.queue import JobQueue
 from archsmith.store.records import (
-    BESIDE,
-    SEARCH_KINDS,
     CheckpointRecord,
-    JobKind,
-    JobRecord,
-    JobState,
     LedgerEntry,
     NewJob,
-    RunningJob,
     StudyRecord,
     TrialRecord,
 )
 from archsmith.trial import Observation, Proposal, TrialState
-
-Curve = Iterable[tuple[int, float, str, float]]
 
 
 def connect(
@@ -65,40 +48,7 @@ def connect(
     Raises:
         StoreError: missing, damaged, something else's, or of another version.
     """
-    where = database_url(url)
-    path = sqlite_path(where)
-    if path is not None:
-        if path.is_dir():
-            raise StoreError(f"the store {path} is a folder; name a file")
-        if not path.exists() and not create:
-            raise StoreError(
-                f"there is no store at {path}; a search makes one, or name another file"
-            )
-        if not path.parent.is_dir():
-            raise StoreError(f"the folder of the store {path} does not exist; make it first")
-    engine = make_engine(where, read_only=read_only)
-    try:
-        _prepare(engine, create=create, read_only=read_only)
-    except BaseException:
-        engine.dispose()
-        raise
-    return Store(engine, clock=clock)
-
-
-def _prepare(engine: Engine, *, create: bool, read_only: bool) -> None:
-    check_integrity(engine)
-    found = schema_revision(engine)
-    if found is None:
-        if not create:
-            raise StoreError(f"{describe(engine)} is empty: no study was ever written to it")
-        create_schema(engine)
-    elif not check_revision(engine, found):
-        if read_only:
-            raise StoreError(
-                f"{describe(engine)} was written by an older archsmith (schema {found}); "
-                "start its search once to bring it up to date (a copy is kept)"
-            )
-        upgrade(engine)
+    return Store(open_engine(url, create=create, read_only=read_only), clock=clock)
 
 
 class Store:
@@ -107,6 +57,7 @@ class Store:
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self.engine = engine
         self.clock = clock
+        self.queue = JobQueue(engine, clock=clock, study=self.study)
         self._studies: dict[str, StudyRecord] = {}
 
     @property
@@ -212,10 +163,7 @@ class Store:
         """One trial with its curves. Raises StoreError."""
         record = self.study(study)
         with transaction(self.engine, "read") as connection:
-            found = trials.changed(connection, record, since=-1, curves=True, number=number)[1]
-        if not found:
-            raise StoreError(f"study '{study}' has no trial {number}")
-        return found[0]
+            return trials.select(connection, record, number)
 
     def changes(self, study: str, *, since: int) -> tuple[int, list[TrialRecord]]:
         """Trials changed after revision `since` and the revision reached; the curves of
@@ -263,7 +211,7 @@ class Store:
                     now=now,
                 )
                 if job is not None:
-                    queue.insert(connection, study_id, job, row=row, now=now)
+                    jobs.insert(connection, study_id, job, row=row, now=now)
                 trials.stamp(connection, study_id, row)
         except IntegrityError:
             return False
@@ -283,226 +231,6 @@ class Store:
             row = trials.row_id(connection, study_id, number)
             trials.stamp(connection, study_id, row, **values)
 
-    # the queue
-
-    def enqueue(self, study: str, job: NewJob) -> int | None:
-        """Queue a job of an existing trial; None if the same job exists already."""
-        study_id = self.study(study).id
-        try:
-            with transaction(self.engine, "durable") as connection:
-                row = trials.row_id(connection, study_id, job.number)
-                added = queue.insert(connection, study_id, job, row=row, now=self.clock())
-                if added is None:
-                    return None
-                values: dict[str, Any] = {}
-                if job.kind not in BESIDE:
-                    values = {"state": TrialState.PENDING.value, "eliminated_rung": None}
-                trials.stamp(connection, study_id, row, **values)
-                return added
-        except IntegrityError:
-            return None
-
-    def claim(
-        self,
-        study: str,
-        *,
-        owner: str,
-        lease_seconds: float,
-        threads: int = 1,
-        kinds: Sequence[JobKind] = SEARCH_KINDS,
-        job_id: int | None = None,
-    ) -> JobRecord | None:
-        """Lease the oldest job of these kinds (or the one named); None if there is none."""
-        record = self.study(study)
-        if not self._has_work(record, kinds, job_id) and not self.expire_leases(study):
-            return None
-        with transaction(self.engine, "write") as connection:
-            return queue.claim(
-                connection,
-                record,
-                owner=owner,
-                lease_seconds=lease_seconds,
-                threads=threads,
-                kinds=kinds,
-                job_id=job_id,
-                now=self.clock(),
-            )
-
-    def _has_work(self, study: StudyRecord, kinds: Collection[JobKind], job_id: int | None) -> bool:
-        with transaction(self.engine, "read") as connection:
-            return queue.next_claimable(connection, study.id, kinds, job_id) is not None
-
-    def renew(self, job: JobRecord, *, lease_seconds: float) -> bool:
-        """Prolong a lease; False if it is no longer the owner's: stop, the work is another's."""
-        with transaction(self.engine, "write") as connection:
-            return queue.renew(connection, job, lease_until=self.clock() + lease_seconds)
-
-    def finish(
-        self,
-        job: JobRecord,
-        *,
-        metrics: Mapping[str, float],
-        curve: Curve = (),
-        checkpoint: str = "",
-        checkpoint_bytes: int = 0,
-        details: Mapping[str, Any] | None = None,
-        cpu_seconds: float = 0.0,
-        wall_seconds: float = 0.0,
-    ) -> bool:
-        """Record a complete result and end the lease. A metric that is no number is a failure.
-
-        Returns:
-            False if the lease was lost: nothing is recorded.
-        """
-        details = dict(details or {})
-        bad = finite(metrics)
-        reason = f"not a finite number: {bad}" if bad else _not_json(details)
-        if reason:
-            return self.fail(job, reason, cpu_seconds=cpu_seconds, wall_seconds=wall_seconds)
-        points = [point for point in curve if not finite({point[2]: point[3]})]
-        record = self.study(job.study)
-        flops = _told_flops(details)
-        if job.checkpoint_in and job.kind is not JobKind.REPEAT:
-            # what a continued trunk tells holds what was entered before
-            same = [
-                other
-                for other in self.trial(job.study, job.number).jobs
-                if other.state is JobState.DONE and other.kind is not JobKind.REPEAT
-            ]
-            entered = [_told_flops(other.details) for other in same]
-            flops = max(flops - max(entered, default=0.0), 0.0)
-        with transaction(self.engine, "durable") as connection:
-            settled = queue.settle(
-                connection,
-                record,
-                job,
-                state=JobState.DONE,
-                trial_state=TrialState.COMPLETE if job.kind is JobKind.RUNG else None,
-                reason="",
-                cpu_seconds=cpu_seconds,
-                wall_seconds=wall_seconds,
-                flops=flops,
-                now=self.clock(),
-                checkpoint_out=checkpoint,
-                details=to_json(details),
-            )
-            if settled:
-                queue.add_results(connection, job, metrics=metrics, curve=points)
-                if checkpoint:
-                    checkpoints.insert(
-                        connection,
-                        job,
-                        path=checkpoint,
-                        num_bytes=checkpoint_bytes,
-                        now=self.clock(),
-                    )
-            return settled
-
-    def fail(
-        self,
-        job: JobRecord,
-        reason: str,
-        *,
-        retryable: bool = False,
-        traceback: str = "",
-        cpu_seconds: float = 0.0,
-        wall_seconds: float = 0.0,
-    ) -> bool:
-        """Record a failure. A retryable one is queued again until its third; False: lease lost.
-
-        `reason` is the trial's, one sentence; the job keeps `traceback` behind it.
-        """
-        given_up = job.losses + 1 >= queue.MAX_LOSSES
-        again = retryable and not given_up
-        if retryable and given_up:
-            reason = f"put aside after {queue.MAX_LOSSES} attempts: {reason}"
-        failed = None if again or job.kind in BESIDE else TrialState.FAILED
-        record = self.study(job.study)
-        with transaction(self.engine, "durable") as connection:
-            return queue.settle(
-                connection,
-                record,
-                job,
-                state=JobState.LOST if again else JobState.FAILED,
-                trial_state=failed,
-                reason=reason,
-                cpu_seconds=cpu_seconds,
-                wall_seconds=wall_seconds,
-                flops=0.0,
-                now=self.clock(),
-                lost=retryable,
-                error="\n".join(part for part in (reason, traceback) if part),
-            )
-
-    def preempt(
-        self,
-        job: JobRecord,
-        *,
-        checkpoint: str = "",
-        cpu_seconds: float = 0.0,
-        wall_seconds: float = 0.0,
-    ) -> bool:
-        """Hand back a job that was asked to stop; it goes on from `checkpoint`. No failure."""
-        record = self.study(job.study)
-        with transaction(self.engine, "durable") as connection:
-            return queue.settle(
-                connection,
-                record,
-                job,
-                state=JobState.WAITING,
-                trial_state=None,
-                reason="",
-                cpu_seconds=cpu_seconds,
-                wall_seconds=wall_seconds,
-                flops=0.0,
-                now=self.clock(),
-                checkpoint_in=checkpoint or job.checkpoint_in,
-            )
-
-    def leased(self, study: str) -> list[JobRecord]:
-        """Jobs under a lease, whoever holds it."""
-        record = self.study(study)
-        with transaction(self.engine, "read") as connection:
-            return queue.leased(connection, record)
-
-    def expire_leases(self, study: str) -> list[JobRecord]:
-        """Take jobs from owners that stopped renewing; they are queued again."""
-        now = self.clock()
-        expired = [job for job in self.leased(study) if job.lease_until < now]
-        reason = "its worker stopped answering"
-        return [job for job in expired if self.lose(job, reason)]
-
-    def lose(self, job: JobRecord, reason: str) -> bool:
-        """Take a job from a worker that is dead; its third loss is a failure."""
-        end = min(self.clock(), job.lease_until)
-        seconds = max(end - (job.started or end), 0.0)
-        return self.fail(job, reason, retryable=True, wall_seconds=seconds)
-
-    # live readings
-
-    def report_progress(
-        self,
-        job: JobRecord,
-        reading: Mapping[str, Any],
-        *,
-        curve: Curve = (),
-        replace: bool = False,
-    ) -> None:
-        """Write the latest reading of a job (step, train_bytes, fraction_done, metrics) and a
-        batch of curve points; `replace`s those from its first on, as a resumed job must."""
-        reading = {**reading, "metrics": _finite_only(reading.get("metrics", {}))}
-        points = [point for point in curve if not finite({point[2]: point[3]})]
-        with transaction(self.engine, "write") as connection:
-            queue.set_progress(connection, job, to_json(reading), now=self.clock())
-            queue.add_readings(connection, job, points, replace=replace)
-
-    def running(self, study: str) -> list[RunningJob]:
-        """Jobs under way with their latest reading."""
-        study_id = self.study(study).id
-        with transaction(self.engine, "read") as connection:
-            found = queue.running(connection, study_id)
-        return [_with_reading(job, from_json(text)) for job, text in found]
-
     # checkpoints
 
     def checkpoints(self, study: str) -> list[CheckpointRecord]:
@@ -518,36 +246,3 @@ class Store:
                 checkpoints.set_collected(connection, checkpoint)
                 row = trials.row_id(connection, study_id, checkpoint.number)
                 trials.stamp(connection, study_id, row)
-
-
-def _told_flops(details: Mapping[str, Any]) -> float:
-    """Training FLOPs of a trunk from its start on, and of its cooled-down branches."""
-    return float(details.get("flops", 0.0)) + float(details.get("branch_flops", 0.0))
-
-
-def _not_json(details: Mapping[str, Any]) -> str:
-    try:
-        to_json(details)
-    except (TypeError, ValueError) as error:
-        return f"details are not JSON values: {error}"
-    return ""
-
-
-def _finite_only(metrics: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in metrics.items() if not finite({name: value})}
-
-
-def _with_reading(job: RunningJob, reading: Mapping[str, Any]) -> RunningJob:
-    return RunningJob(
-        number=job.number,
-        kind=job.kind,
-        rung=job.rung,
-        owner=job.owner,
-        started=job.started,
-        progress_at=job.progress_at,
-        step=reading.get("step", 0),
-        train_bytes=reading.get("train_bytes", 0),
-        fraction_done=reading.get("fraction_done", 0.0),
-        metrics=reading.get("metrics", {}),
-        job_id=job.job_id,
-    )

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from archsmith.errors import StoreError
 from archsmith.store import schema
 from archsmith.store.encoding import decode_point, encode_point, from_json, point_hash, to_json
 from archsmith.store.records import JobKind, JobRecord, JobState, StudyRecord, TrialRecord
@@ -140,6 +141,14 @@ def changed(
     jobs = _jobs(connection, study, where, curves=curves)
     found = [_record(row, tuple(jobs.get(row.id, ()))) for row in rows]
     return max(row.revision for row in rows), found
+
+
+def select(connection: Connection, study: StudyRecord, number: int) -> TrialRecord:
+    """One trial with its curves. Raises StoreError."""
+    found = changed(connection, study, since=-1, curves=True, number=number)[1]
+    if not found:
+        raise StoreError(f"study '{study.name}' has no trial {number}")
+    return found[0]
 
 
 def _jobs(
