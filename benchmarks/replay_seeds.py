@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -53,22 +54,35 @@ def read(path: Path) -> dict[int, dict[str, object]]:
     return found
 
 
-def search(folder: Path, results: Path, name: str, strategy: str, seeds: range) -> None:
-    """Add what is missing."""
-    path = results / f"{name}--{strategy.replace(':', '_').replace('=', '-')}.jsonl"
-    known, table = read(path), load(folder, name)
-    truth, arm = Truth(table), read_strategy(strategy)
+# a seed -> rows in the order of their training, and what else is to be kept of it
+Once = Callable[[int], tuple[list[int], dict[str, object]]]
+
+
+def keep(results: Path, name: str, arm: str, once: Once, truth: Truth, seeds: range) -> None:
+    """Add what is missing of one arm."""
+    path = results / f"{name}--{arm.replace(':', '_').replace('=', '-')}.jsonl"
+    known = read(path)
     for seed in seeds:
         if seed in known:
             continue
         start = time.process_time()
-        rows = search_table(table, arm, n_trials=max(NAMES[name].at), seed=seed)
+        rows, more = once(seed)
         seconds = time.process_time() - start
         curve = [round(value, 6) for value in truth.curve(rows, seed=seed).tolist()]
         with path.open("a") as lines:
-            record = {"seed": seed, "curve": curve, "cpu_seconds": round(seconds, 2)}
+            record = {"seed": seed, "curve": curve, "cpu_seconds": round(seconds, 2), **more}
             lines.write(json.dumps(record) + "\n")
-        print(f"{name} {strategy} {seed}: {seconds:.1f} s", file=sys.stderr)
+        print(f"{name} {arm} {seed}: {seconds:.1f} s", file=sys.stderr)
+
+
+def search(folder: Path, results: Path, name: str, strategy: str, seeds: range) -> None:
+    """Add what is missing of a strategy."""
+    table, arm = load(folder, name), read_strategy(strategy)
+
+    def once(seed: int) -> tuple[list[int], dict[str, object]]:
+        return search_table(table, arm, n_trials=max(NAMES[name].at), seed=seed), {}
+
+    keep(results, name, strategy, once, Truth(table), seeds)
 
 
 def summary(results: Path, first: str, names: list[str]) -> None:
