@@ -95,6 +95,12 @@ TEXTS: dict[type[BaseModel], dict[str, str]] = {
         "search_share": "share of the time, after preparation and export, that the search gets",
         "finalists": "candidates scored on the selection split before one is trained to the end; "
         "trial 0 joins them",
+        "fresh_seeds": "other seeds with which the finalists that cannot be told apart, at least "
+        "two, are trained again from the beginning; the mean decides. Where the search has ten "
+        "minutes or more and room for it, always without `timeout`; 0 for none",
+        "rate_factors": "what both learning rates are multiplied by where finalists are trained "
+        "again, rising, from 0.0625 to 16, without 1; the final training takes over what gains "
+        "more than seeds differ by. Empty for none",
         "calibrate": "try half and double the learning rates first; only in jobs of 30 minutes or "
         "more",
     },

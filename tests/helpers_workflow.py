@@ -51,6 +51,8 @@ context_bytes = 128
 train_bytes = 60000
 rungs = [0.5]
 finalists = 1
+fresh_seeds = 0
+rate_factors = []
 [training]
 batch_tokens = 96
 warmup_steps = 5

@@ -10,7 +10,7 @@ from archsmith.report.anytime import job_flops
 from archsmith.runtime import events
 from archsmith.runtime.parts import NOTE, dump_evaluator
 from archsmith.store.records import JobKind, JobState
-from archsmith.study import Repeat, Study, last_rung
+from archsmith.study import Repeat, Study
 from archsmith.trial import TrialState
 from helpers_study import Point, Toy, make_study, summary
 
@@ -57,7 +57,7 @@ def test_a_repeat_changes_nothing_about_its_trial(tmp_path: Path) -> None:
         *(study.store.trial("toy", best.number).curve, best.trunk_curve),
     )
     assert now.curve == best.curve
-    assert last_rung(now) == last_rung(best)
+    assert now.last_rung == best.last_rung
     assert study.best_trials[0].number == best.number
 
 

@@ -420,7 +420,7 @@ class Study:
         """
         jobs = []
         for trial in trials:
-            last = last_rung(trial)
+            last = trial.last_rung
             target = last.train_bytes if last else 0
             jobs.append(self._extension(trial.number, target, None, {"cooldown": True}, None))
         found = run_side_by_side(self.store, self.study_name, jobs, **settings)
@@ -452,7 +452,7 @@ class Study:
 
     def _repetition(self, repeat: Repeat) -> NewJob:
         trial = self.store.trial(self.study_name, repeat.trial)
-        last = last_rung(trial)
+        last = trial.last_rung
         if last is None:
             raise ConfigError(
                 f"trial {repeat.trial} was never trained ({trial.reason or trial.state.value}): "
@@ -483,7 +483,7 @@ class Study:
         if seconds is not None:
             options = {**options, "seconds": parse_seconds(seconds)}
         trial = self.store.trial(self.study_name, number)
-        source = last_rung(trial)
+        source = trial.last_rung
         if source is None or not source.checkpoint_out:
             raise CheckpointError(
                 f"trial {number} has no checkpoint to train on from; choose another trial "
@@ -526,12 +526,6 @@ def worth_keeping(trials: Sequence[TrialRecord], problem: Problem) -> list[Trial
     Of the others the worst go first, so that those in the lead stay longest."""
     best = find_best(trials, objectives=problem.objectives, limits=problem.limits)
     return [*best, *(trial for trial in trials if trial.number == 0)]
-
-
-def last_rung(trial: TrialRecord) -> JobRecord | None:
-    """The job of the highest rung a trial finished, None before the first."""
-    done = [j for j in trial.jobs if j.kind is JobKind.RUNG and j.state is JobState.DONE]
-    return max(done, key=lambda job: job.rung, default=None)
 
 
 def find_best(

@@ -12,9 +12,11 @@ from archsmith.architecture.tree import Architecture, Layer
 from archsmith.report.study_report import (
     ArmRow,
     CurvePoint,
+    FinalistRow,
     LimitRow,
     RungRow,
     RunningJob,
+    RunRow,
     Spending,
     StudyReport,
     TrialRow,
@@ -200,6 +202,35 @@ def trial(number: int, rng: random.Random) -> TrialRow:
     )
 
 
+def finalists() -> tuple[FinalistRow, ...]:
+    """Two that were trained again, of which the second had been the first, and one that was not."""
+    steady = (RunRow(0, 1.0, 1.9512), RunRow(1, 1.0, 1.9534), RunRow(0, 0.5, 1.9321))
+    lucky = (RunRow(0, 1.0, 1.9498), RunRow(1, 1.0, 1.9702), RunRow(0, 0.5, None, "diverged"))
+    return (
+        FinalistRow(
+            trial=12,
+            summary="4x256",
+            rung=2,
+            bits_per_byte=1.9332,
+            predicted_bits_per_byte=1.8402,
+            half_width=0.0121,
+            rate_factor=0.5,
+            runs=steady,
+        ),
+        FinalistRow(
+            trial=31,
+            rung=2,
+            bits_per_byte=1.96,
+            predicted_bits_per_byte=1.8691,
+            half_width=0.0109,
+            runs=lucky,
+        ),
+        FinalistRow(
+            trial=0, rung=1, bits_per_byte=2.02, predicted_bits_per_byte=1.93, half_width=0.05
+        ),
+    )
+
+
 def example_study(*, seed: int = 0) -> StudyReport:
     rng = random.Random(seed)
     difficulty = [math.exp(rng.gauss(0, 0.15)) for _ in range(NUM_BLOCKS)]
@@ -336,6 +367,8 @@ def example_study(*, seed: int = 0) -> StudyReport:
             "why": "the largest whose table leaves three quarters of the file to layers",
         },
         settings={"study_name": "standard-library", "seed": 0},
+        finalists=finalists(),
+        repeats={"planned": [{}] * 4, "room_seconds": 900.0, "reason": "", "seed_noise": 0.0062},
         audited=(5, 9, 14),
         false_eliminations=(9,),
         command="archsmith search search.toml --seed 0",

@@ -30,6 +30,10 @@
                   "equal_bytes": {"train_bytes", "arms": [{"name", "bits_per_byte",
                   "train_seconds"}]} or null},
       "latency": {"predicted_for": machine or null},     # null: milliseconds are measured
+      "finalists": [{"trial", "rung", "bits_per_byte", "predicted_bits_per_byte", "half_width",
+                     "cooled", "rate_factor", "seed_mean", "seed_spread", "task_errors",
+                     "runs": [{"seed", "rate_factor", "bits_per_byte", "reason"}]}],
+      "repeats": {"planned": n, "room_seconds", "reason", "seed_noise"},
       "arms": [{"name", "kind", "seed", "trial", "summary", "architecture", "metrics",
                 "interval": [low, high] or null, "misses": [limit], "details"}],
       "all_trials": [trial],
@@ -47,6 +51,7 @@ from typing import Any
 
 from archsmith.report.certificate_facts import certificate_json
 from archsmith.report.figures import show_limit
+from archsmith.report.finalists import finalists_json
 from archsmith.report.horizon import horizon_json, predicted_for
 from archsmith.report.study_report import ArmRow, StudyReport, TrialRow
 from archsmith.report.tables import (
@@ -111,6 +116,7 @@ def report_json(report: StudyReport) -> dict[str, Any]:
         **certificate_json(report),
         "horizon": _plain(horizon_json(report)),
         "latency": {"predicted_for": predicted_for(report)},
+        **_plain(finalists_json(report)),
         "arms": [_arm(report, arm) for arm in report.arms],
         "all_trials": [_trial(trial) for trial in report.trials],
         "corpus": _plain(report.corpus),

@@ -22,6 +22,7 @@ from archsmith.report.figures import (
     show_limit,
     show_span,
 )
+from archsmith.report.finalists import TITLES, finalist_cells, finalists_sentence
 from archsmith.report.horizon import (
     equal_bytes,
     horizon_sentence,
@@ -96,6 +97,9 @@ def render_html(report: StudyReport) -> str:
         rejected=list(rejections(report).items()),
         failed=list(failures(report).items()),
         audit=audit_sentence(report),
+        finalist_titles=TITLES,
+        finalists=[(*finalist_cells(row), row.summary) for row in report.finalists],
+        finalists_told=finalists_sentence(report),
         trials=[_trial(trial) for trial in report.trials],
         ledger=_ledger(report.ledger),
         calibration=_pairs(report.calibration),

@@ -3,7 +3,8 @@
 What the store does not keep as a row it keeps as a note: `arms` (a list of `trial.ArmResult`),
 `corpus`, `environment`, `calibration`, `suggestion`, `floors` (name to bits per byte), `plan`
 (phase to seconds), `verdict` (`primary_baseline` and `margin`, fixed beforehand, with `time`),
-`test_opened` (a list of `time` and `what`), `phase`, `command`. All are optional.
+`test_opened` (a list of `time` and `what`), `finalists`, `repeats`, `phase`, `command`. All are
+optional.
 
 Details of an arm that have a place of their own, where they are there: `seed`, `role` (`maximizer`
 marks the primary baseline), `split` (which held-out text), `epochs`, `train_bytes`,
@@ -17,6 +18,7 @@ from typing import Any
 from archsmith.architecture.tree import Architecture
 from archsmith.errors import ArchsmithError
 from archsmith.report.anytime import anytime_curves
+from archsmith.report.finalists import read_finalists
 from archsmith.report.spending import planned_seconds, spending
 from archsmith.report.study_report import (
     ArmRow,
@@ -75,6 +77,8 @@ def load_study(store: Store, name: str) -> StudyReport:
         false_eliminations=wrong,
         command=str(notes.get("command") or environment.get("command") or ""),
         anytime=anytime_curves(trials, entries, arms),
+        finalists=read_finalists(notes.get("finalists"), summaries),
+        repeats=_mapping(notes.get("repeats")),
         openings=_openings(notes.get("test_opened"), name),
         fixed=claims.get("time"),
         trained=min((job.started for t in trials for job in t.jobs if job.started), default=None),
@@ -250,7 +254,8 @@ def _seconds_left(
 ) -> float | None:
     """At this job's own pace: a higher rung continues where the one below it ended."""
     targets = {rung.index: rung.train_bytes for rung in rungs}
-    target, begun = targets.get(job.rung, 0), targets.get(job.rung - 1, 0)
+    begun = 0 if job.kind is JobKind.REPEAT else targets.get(job.rung - 1, 0)
+    target = targets.get(job.rung, 0)
     if target > 0 and job.train_bytes > begun:
         return max(target - job.train_bytes, 0) * seconds / (job.train_bytes - begun)
     if target == 0 and job.fraction_done > 0:

@@ -104,6 +104,48 @@ class TrialRow:
     expert_imbalance: float | None = None
 
 
+class RunRow(NamedTuple):
+    """One training of a finalist: its seed, what the learning rates were times, its score on the
+    selection split (None where it failed, for the reason given)."""
+
+    seed: int
+    rate_factor: float
+    bits_per_byte: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalistRow:
+    """A candidate at the end of the search.
+
+    Attributes:
+        bits_per_byte: on the selection split; with several seeds their mean, less what the rates
+            of the final training gain.
+        predicted_bits_per_byte: at the end of the final training, give or take `half_width`.
+        cooled: whether it was cooled down before it was scored.
+        rate_factor: what the learning rates of its final training are times.
+        runs: its trainings, the search's own first.
+        task_errors: error rates on the user's tasks.
+    """
+
+    trial: int
+    summary: str = ""
+    rung: int = 0
+    bits_per_byte: float
+    predicted_bits_per_byte: float
+    half_width: float = 0.0
+    cooled: bool = True
+    rate_factor: float = 1.0
+    runs: tuple[RunRow, ...] = ()
+    task_errors: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def seed_scores(self) -> tuple[float, ...]:
+        """What its trainings at the recipe's rates scored."""
+        scores = (run.bits_per_byte for run in self.runs if run.rate_factor == 1.0)
+        return tuple(score for score in scores if score is not None)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunningJob:
     """One evaluation under way. Unknown numbers are None."""
@@ -178,6 +220,9 @@ class StudyReport:
         false_eliminations: those of them that proved to belong to the kept.
         command: what reproduces the study.
         anytime: best so far against what was spent, by arm.
+        finalists: the winner first; empty before the selection.
+        repeats: what of them was planned to be trained again (`planned`, `room_seconds`), why
+            nothing was (`reason`), and one training's standard deviation (`seed_noise`).
         openings: of the sealed test split, in order of time.
         fixed: when the primary comparison and the margin were noted, seconds since 1970.
         trained: when the first training began.
@@ -209,6 +254,8 @@ class StudyReport:
     false_eliminations: tuple[int, ...] = ()
     command: str = ""
     anytime: tuple[AnytimeCurve, ...] = ()
+    finalists: tuple[FinalistRow, ...] = ()
+    repeats: Mapping[str, Any] = field(default_factory=dict)
     openings: tuple[Opening, ...] = ()
     fixed: float | None = None
     trained: float | None = None

@@ -18,6 +18,7 @@ from archsmith.report.figures import (
     show_limit,
     show_rate,
 )
+from archsmith.report.finalists import TITLES, finalist_cells, finalists_sentence
 from archsmith.report.horizon import (
     equal_bytes,
     horizon_sentence,
@@ -107,6 +108,7 @@ def report_view(report: StudyReport) -> "Group":
                 text = f"{line.arm.name} misses {', '.join(line.misses)}"
                 parts.append(Text(text, style="red"))
     parts += [Text(f"\n{line}") for line in certificate_facts(report)["lines"]]
+    parts += _finalists(report)
     parts += _best(report, count=10)
     parts += _reasons(report)
     if report.ledger:
@@ -224,6 +226,22 @@ def _reasons(report: StudyReport) -> list["Table | Text"]:
             parts += [Text(f"  {plural(n, 'trial')}: {why}") for why, n in counts.items()]
     if report.audited:
         parts.append(Text(f"\n{audit_sentence(report)}"))
+    return parts
+
+
+def _finalists(report: StudyReport) -> list["Table | Text"]:
+    """What every training of a finalist scored."""
+    from rich.text import Text
+
+    if not report.finalists:
+        return []
+    titles = tuple(
+        (name, "left" if name in ("seeds", "other rates") else "right") for name in TITLES
+    )
+    rows = [finalist_cells(row) for row in report.finalists]
+    parts: list[Table | Text] = [_table("finalists, on the selection split", titles, rows)]
+    if told := finalists_sentence(report):
+        parts.append(Text(told))
     return parts
 
 

@@ -145,6 +145,11 @@ class TrialRecord:
         return max((job.rung for job in self.jobs if job.kind is JobKind.RUNG), default=-1)
 
     @property
+    def last_rung(self) -> JobRecord | None:
+        """The job of the highest rung finished; None before the first."""
+        return max(self._done(JobKind.RUNG), key=lambda job: job.rung, default=None)
+
+    @property
     def measured_metrics(self) -> Mapping[str, float]:
         """What was measured before training."""
         return _merged(self._done(JobKind.MEASURE))

@@ -18,6 +18,7 @@ from archsmith.architecture.tree import Architecture
 from archsmith.config import Spec, validate
 from archsmith.errors import EvaluationError
 from archsmith.evaluators.base import Request
+from archsmith.train.recipe import Recipe
 from archsmith.trial import Rung
 
 FACTORS = (0.5, 1.0, 2.0)
@@ -133,6 +134,16 @@ def calibrate(
         train_bytes=train_bytes,
         runs=tuple(sorted(runs, key=lambda one: (one.learning_rate, one.embedding_learning_rate))),
     )
+
+
+def scaled_rates(recipe: Recipe, architecture: Architecture, factor: float) -> dict[str, float]:
+    """What changes in the recipe where both rates of this kind of network are times a factor."""
+    own = recipe.of(architecture)
+    matrix, embedding = _settings(experts=architecture.has_experts)
+    return {
+        matrix: own.learning_rate * factor,
+        embedding: own.embedding_learning_rate * factor,
+    }
 
 
 def seconds_per_run(seconds: float, *, n_jobs: int, cooldown_fraction: float) -> float:

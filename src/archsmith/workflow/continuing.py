@@ -24,8 +24,9 @@ from archsmith.workflow.model_folder import (
     is_model_folder,
     load_model_folder,
 )
-from archsmith.workflow.pipeline import Pipeline, last_rung
+from archsmith.workflow.pipeline import Pipeline
 from archsmith.workflow.search_config import load_search_config
+from archsmith.workflow.selection import trunk_of
 from archsmith.workflow.stock_model import load_stock_model
 from archsmith.workflow.training import train_interruptibly
 from archsmith.workflow.watcher import Watcher
@@ -72,7 +73,7 @@ def train_trial(
         output_dir=output_dir,
         max_seconds=max_seconds,
         train_bytes=train_bytes,
-        checkpoint=study.checkpoint_root / last_rung(chosen).checkpoint_out,
+        checkpoint=study.checkpoint_root / trunk_of(chosen).checkpoint_out,
         seed=config.seed,
         num_threads=min(pipeline.threads, lone_threads()),
         on_progress=lambda progress: watching.training(f"trial {chosen.number}", progress),
@@ -210,6 +211,6 @@ def _finish_best(config_file: Path, output_dir: Path, watcher: Watcher) -> Train
         trial=trial.number,
         output_dir=output_dir,
         # the trunk has all this text already: what is left is the cooldown
-        train_bytes=last_rung(trial).train_bytes,
+        train_bytes=trunk_of(trial).train_bytes,
         watcher=watcher,
     )

@@ -6,14 +6,11 @@ Everything a phase decides is a note in the store before the next one begins; th
 from the store alone.
 """
 
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, Literal
 
 from archsmith import registry
 from archsmith.architecture.tree import Architecture
@@ -28,35 +25,31 @@ from archsmith.data.verbatim import build_index
 from archsmith.device.environment import environment, num_usable_cores
 from archsmith.device.profile import lone_threads, training_profile
 from archsmith.device.target import Target, load_target
-from archsmith.errors import ConfigError, EvaluationError
-from archsmith.export.formats.gguf import PART as GGUF
+from archsmith.errors import ConfigError
 from archsmith.halving.settings import Halving
-from archsmith.runtime.events import Event
-from archsmith.store.records import JobKind, JobState, TrialRecord
 from archsmith.store.store import Store, connect
 from archsmith.store.urls import resolve_storage
 from archsmith.study import Study, create_study
 from archsmith.train.recipe import Recipe
-from archsmith.trial import ArmResult, Rung, TrialState
+from archsmith.trial import ArmResult, Rung
 from archsmith.workflow.arms import ArmTask
 from archsmith.workflow.baselines import BASELINES, MAXIMIZER, folder_name, train_side_by_side
-from archsmith.workflow.calibration import (
-    Calibration,
-    KindCalibration,
-    calibrate,
-    seconds_per_run,
-)
+from archsmith.workflow.calibrating import calibrate_suggestions
+from archsmith.workflow.calibration import Calibration, scaled_rates
+from archsmith.workflow.finalist_jobs import FinalistJobs
 from archsmith.workflow.fitting import fitted, measure_latency
 from archsmith.workflow.floors import measure_floors
 from archsmith.workflow.handover import Handover, Yardstick, hand_over
 from archsmith.workflow.model_folder import TrainedModel, TrainingRecord, load_model_folder
 from archsmith.workflow.planning import plan_budget, plan_ladder
 from archsmith.workflow.search_config import SearchConfig
-from archsmith.workflow.selection import Finalist, Horizon, choose_finalists, select
+from archsmith.workflow.searching import run_search
+from archsmith.workflow.selecting import Selecting
+from archsmith.workflow.selection import Finalist, Horizon, trunk_to_extend
 from archsmith.workflow.study_notes import StudyNotes
 from archsmith.workflow.suggesting import make_suggestion
 from archsmith.workflow.suggestion import Suggestion
-from archsmith.workflow.tasks import check_tasks, is_task, search_objectives, task_errors
+from archsmith.workflow.tasks import check_tasks, search_objectives, task_errors
 from archsmith.workflow.training import train_interruptibly
 from archsmith.workflow.watcher import Watcher
 from archsmith.workflow.workspace import Workspace
@@ -65,9 +58,6 @@ WINNER = "search winner"
 # Held-out text scored at a rung. Candidates are compared on the same bytes, so the text's own
 # variance cancels; twice as much would read more tokens than the shortest rungs train on.
 RUNG_SCORE_BYTES = 1 << 16
-_NOTE_SECONDS = 5.0
-# Finalists are cooled down where a cooldown of a fifth of their trunks fits in the search's share.
-_COOLED_FROM_SECONDS = 300.0
 
 
 class Pipeline:
@@ -236,45 +226,17 @@ class Pipeline:
     def search(self, study: Study, recipe: Recipe) -> None:
         """Propose, reject, train, promote, until trials or time are up."""
         self.begin("search", None if self.budget is None else self.budget.search_seconds)
-        left = None
-        if self.budget is not None:
-            left = self.budget.search_seconds * self._share_of_search() - float(
-                self._notes.get("search_seconds") or 0.0
-            )
-            if left <= 0:
-                return
-        started, before = self._clock(), float(self._notes.get("search_seconds") or 0.0)
-        noted = started
-
-        def tell(event: Event) -> None:
-            nonlocal noted
-            if self._clock() - noted > _NOTE_SECONDS:  # a killed search keeps its account
-                noted = self._clock()
-                self._notes.put("search_seconds", before + noted - started)
-            self.watcher.event(event)
-
-        try:
-            while True:
-                study.optimize(
-                    self.evaluator(recipe),
-                    n_trials=self.config.n_trials,
-                    timeout=left,
-                    n_jobs=self.config.n_jobs,
-                    executor="inline" if self.in_one_process else "processes",
-                    clock=self._clock,
-                    on_event=tell,
-                    # a second thread gains little on small networks and loses much to neighbours
-                    threads=1,
-                )
-                if left is None or any(trial.rung >= 0 for trial in study.trials):
-                    return
-                if not any(trial.state is TrialState.PENDING for trial in study.trials):
-                    return
-                # the first trunk goes on: what the final training extends is not lost time
-                self.watcher.note("no first rung is finished yet; the search goes on until one is")
-        finally:
-            seconds = before + self._clock() - started
-            self._notes.put("search_seconds", seconds)
+        run_search(
+            study,
+            self.evaluator(recipe),
+            config=self.config,
+            budget=self.budget,
+            notes=self._notes,
+            watcher=self.watcher,
+            executor=self._executor,
+            clock=self._clock,
+            is_enough=self._selecting(study).is_worth_repeating,
+        )
 
     def select(self, study: Study) -> Finalist:
         """Finalists on the selection split; the winner of the search."""
@@ -282,45 +244,7 @@ class Pipeline:
         if stored:
             return validate(Finalist, stored[0], source="the stored finalists")
         self.begin("select among the finalists")
-        started, worked = self._clock(), self._notes.job_seconds()
-        trials = study.trials
-        # a trial whose checkpoint the disk budget took can no longer be finished
-        kept = [one for one in trials if one.rung < 0 or last_rung(one).checkpoint_out]
-        chosen = choose_finalists(kept, count=self.config.plan.finalists, horizon=self._horizon)
-        if not chosen:
-            raise EvaluationError(
-                "no candidate finished its first rung; give the search more time, "
-                "or see 'archsmith status' for what failed"
-            )
-        cool = self.budget is None or self.budget.search_seconds >= _COOLED_FROM_SECONDS
-
-        def weights_of(trial: TrialRecord) -> tuple[Path, bool]:
-            last = last_rung(trial)
-            if not cool:
-                return study.checkpoint_root / last.checkpoint_out, False
-            done = study.extend(
-                trial,
-                train_bytes=last.train_bytes,
-                options={"cooldown": True},
-                on_event=self.watcher.event,
-                threads=1,
-            )
-            return study.checkpoint_root / str(done.details["weights"]), True
-
-        found = select(
-            chosen,
-            weights_of=weights_of,
-            tokens_for=lambda size: self.workspace.tokens(Split.SELECTION, size),
-            protocol=self.rung_protocol,
-            horizon=self._horizon,
-            trials=trials,
-            tasks_of=self._task_errors,
-        )
-        self._notes.put("finalists", [one.model_dump(mode="json") for one in found])
-        # cooldowns are jobs, which enter the ledger by themselves
-        extended = self._notes.job_seconds() - worked
-        self._notes.spend("select", max(self._clock() - started - extended, 0.0))
-        return found[0]
+        return self._selecting(study).finalists()[0]
 
     def train(
         self,
@@ -332,7 +256,10 @@ class Pipeline:
         num_threads: int | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> TrainedModel:
-        """Extend the winner's trunk over the time left, cool it down."""
+        """Extend the winner's trunk over the time left, cool it down.
+
+        Where other rates were found to be better, it is the trunk that was trained with them.
+        """
         trial = next(one for one in study.trials if one.number == winner.trial)
         train_bytes = None
         if max_seconds is None and self.budget is not None:
@@ -341,7 +268,10 @@ class Pipeline:
             train_bytes = self.config.plan.train_bytes
         self.begin("final training", max_seconds)
         started, flops = self._clock(), 0.0
-        trunk = last_rung(trial)
+        trunk = trunk_to_extend(trial, winner)
+        if winner.rate_factor != 1.0:
+            rates = scaled_rates(recipe, trial.architecture, winner.rate_factor)
+            recipe = recipe.model_copy(update=rates)
         try:
             model = self._train_arm(
                 WINNER,
@@ -543,53 +473,33 @@ class Pipeline:
             **options,
         )
 
-    def _task_errors(
-        self, architecture: Architecture, weights: Mapping[str, np.ndarray]
-    ) -> Mapping[str, float]:
-        """Error rates of weights on the user's tasks, through an exported file."""
-        if not any(map(is_task, self.config.objectives)):
-            return {}
-        with tempfile.TemporaryDirectory(prefix="archsmith-task-") as folder:
-            path = Path(folder) / "finalist.gguf"
-            GGUF.write(
-                path,
-                weights=weights,
-                architecture=architecture,
-                tokenizer=self.workspace.tokenizer_for(architecture.vocab_size),
-                metadata={},
-            )
-            return task_errors(path, self.config.objectives, self.root)
+    def _selecting(self, study: Study) -> Selecting:
+        """The selection among a study's finalists."""
+        jobs = FinalistJobs(
+            study=study,
+            workspace=self.workspace,
+            recipe=self.stored_recipe(),
+            protocol=self.rung_protocol,
+            watcher=self.watcher,
+            executor=self._executor,
+            clock=self._clock,
+        )
+        return Selecting(jobs=jobs, horizon=self._horizon, budget=self.budget, notes=self._notes)
 
     def _calibrate(self, suggestion: Suggestion, seconds: float) -> None:
         self.begin("calibrate the learning rate", seconds)
         started = self._clock()
-        chosen = suggestion.of_each_kind()
-        found = Calibration.of(
-            self._calibrate_kind(architecture, suggestion, seconds / len(chosen))
-            for architecture in chosen
+        found = calibrate_suggestions(
+            suggestion,
+            self.evaluator(self.config.training),
+            config=self.config,
+            bytes_per_token=self.workspace.bytes_per_token,
+            seconds=seconds,
+            note=self.watcher.note,
         )
         self._notes.put("calibration", found.model_dump(mode="json"))
         trained = sum(run.train_seconds for run in found.runs)
         self._notes.spend("calibration", max(self._clock() - started, trained))
-
-    def _calibrate_kind(
-        self, architecture: Architecture, suggestion: Suggestion, seconds: float
-    ) -> KindCalibration:
-        jobs = self.config.n_jobs
-        tokens_per_second = suggestion.flops_per_second / 3.0 / architecture.flops_per_token()
-        bytes_per_token = self.workspace.bytes_per_token[architecture.vocab_size]
-        each = seconds_per_run(
-            seconds, n_jobs=jobs, cooldown_fraction=self.config.training.cooldown_fraction
-        )
-        return calibrate(
-            self.evaluator(self.config.training),
-            architecture,
-            train_bytes=max(round(each * tokens_per_second * bytes_per_token), 1),
-            n_jobs=jobs,
-            num_threads=max(1, num_usable_cores() // jobs),
-            seed=self.config.seed,
-            on_run=lambda run: self.watcher.note(run.line(architecture)),
-        )
 
     def _rungs(self, suggestion: Suggestion) -> tuple[Rung, ...]:
         """The ladder; a continued study keeps the one it was started with."""
@@ -618,19 +528,13 @@ class Pipeline:
         assert plan is not None
         return Horizon(float(plan), in_bytes=True)
 
-    def _share_of_search(self) -> float:
-        """Of the search's time, what is left for trials beside the finalists."""
-        assert self.budget is not None
-        return 0.85 if self.budget.search_seconds >= _COOLED_FROM_SECONDS else 0.95
+    @property
+    def _executor(self) -> Literal["processes", "inline"]:
+        """Where jobs run."""
+        return "inline" if self.in_one_process else "processes"
 
     def begin(self, phase: str, seconds: float | None = None) -> None:
         """Tell the watcher and the store what happens now."""
         self.watcher.phase(phase, seconds)
         if self._notes.exist:
             self._notes.put("phase", phase)
-
-
-def last_rung(trial: TrialRecord) -> Any:
-    """The job of the highest rung a trial finished."""
-    done = [j for j in trial.jobs if j.kind is JobKind.RUNG and j.state is JobState.DONE]
-    return max(done, key=lambda job: job.rung)

@@ -6,11 +6,19 @@ from archsmith.budget import Budget, divide
 from archsmith.device.environment import num_usable_cores
 from archsmith.halving.rungs import plan_rungs
 from archsmith.trial import Rung
-from archsmith.workflow.search_config import SearchConfig
+from archsmith.workflow.search_config import PlanConfig, SearchConfig
 from archsmith.workflow.suggestion import Suggestion
 
 # No rung ends before so many updates, nor before twice the warm-up.
 LEAST_UPDATES = 200
+# Finalists are cooled down where a cooldown of a fifth of their trunks fits in the search's share,
+# and trained again where that leaves a search worth the name.
+_COOLED_FROM_SECONDS = 300.0
+_REPEATED_FROM_SECONDS = 600.0
+# Of the search's time: for trials where finalists are scored as they are, where they are cooled
+# down first; and what training them again may take of the latter. One training of a tenth of the
+# plan, cooled down, takes 0.32 of a search with the default shares.
+_UNCOOLED_SHARE, _COOLED_SHARE, REPEATS_SHARE = 0.95, 0.85, 0.4
 
 
 def plan_budget(config: SearchConfig) -> Budget:
@@ -40,3 +48,26 @@ def plan_ladder(
             min_bytes=round(max(2 * recipe.warmup_steps, LEAST_UPDATES) * batch_bytes),
         )
     )
+
+
+def cools_finalists(budget: Budget | None) -> bool:
+    """Whether finalists are cooled down; always without a timeout."""
+    return budget is None or budget.search_seconds >= _COOLED_FROM_SECONDS
+
+
+def may_repeat(plan: PlanConfig, budget: Budget | None) -> bool:
+    """Whether finalists are trained again where there is room; without a timeout there is."""
+    asked = plan.fresh_seeds > 0 or bool(plan.rate_factors)
+    return asked and (budget is None or budget.search_seconds >= _REPEATED_FROM_SECONDS)
+
+
+def trial_shares(plan: PlanConfig, budget: Budget) -> tuple[float, ...]:
+    """Shares of the search's time at which its trials may end, the last of which they do.
+
+    At an earlier one they end where the finalists can be trained again in what remains.
+    """
+    if not cools_finalists(budget):
+        return (_UNCOOLED_SHARE,)
+    if may_repeat(plan, budget):
+        return (_COOLED_SHARE - REPEATS_SHARE, _COOLED_SHARE)
+    return (_COOLED_SHARE,)

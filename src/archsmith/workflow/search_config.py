@@ -58,7 +58,9 @@ class PlanConfig(Spec):
     `train_bytes` (text the winner is trained on) follows from the time left for training where it
     is not given. `rungs` are shares of it at which candidates are compared; those that end before
     twice the warm-up and 200 updates are dropped. `context_bytes` is the text one window covers;
-    every vocabulary gets the context in tokens that holds it.
+    every vocabulary gets the context in tokens that holds it. Where the search's time has room, the
+    best finalists are trained again, with `fresh_seeds` other seeds and with both learning rates
+    times each of `rate_factors`.
     """
 
     train_bytes: int | None = None
@@ -67,12 +69,25 @@ class PlanConfig(Spec):
     reduction_factor: int = Field(default=3, ge=2)
     search_share: float = Field(default=0.25, gt=0.0, le=0.9)
     finalists: PositiveInt = 3
+    fresh_seeds: int = Field(default=1, ge=0, le=16)
+    rate_factors: tuple[float, ...] = (0.5, 2.0)
     calibrate: bool = True
 
     @field_validator("train_bytes", "context_bytes", mode="before")
     @classmethod
     def _bytes(cls, value: Any) -> Any:
         return parse_bytes(value) if isinstance(value, str) else value
+
+    @field_validator("rate_factors")
+    @classmethod
+    def _factors(cls, factors: tuple[float, ...]) -> tuple[float, ...]:
+        inside = all(1 / 16 <= factor <= 16 and factor != 1.0 for factor in factors)
+        if not inside or list(factors) != sorted(set(factors)):
+            raise ValueError(
+                "must rise from at least 0.0625 to at most 16, without 1, which every finalist has "
+                f"been trained with; got {list(factors)}"
+            )
+        return factors
 
     @field_validator("rungs")
     @classmethod

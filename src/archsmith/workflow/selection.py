@@ -18,18 +18,46 @@ from archsmith.config import Spec
 from archsmith.data.protocol import ScoringProtocol
 from archsmith.data.token_file import TokenFile
 from archsmith.horizon import Reading, predict, shared_slope
-from archsmith.store.records import JobKind, JobState, TrialRecord
+from archsmith.store.records import JobKind, JobRecord, JobState, TrialRecord
 from archsmith.trial import TrialState
+
+
+class FinalistRun(Spec):
+    """One training of a finalist to its last rung, cooled down and scored.
+
+    Attributes:
+        rate_factor: what both learning rates of the recipe were multiplied by.
+        selection_bits_per_byte: of the quantized weights, on the selection split; None where the
+            training failed.
+        task_errors: error rates on the user's tasks, of an exported file.
+        checkpoint: of its trunk, relative to the study's folder of checkpoints.
+        reason: why it failed.
+    """
+
+    seed: int
+    rate_factor: float = 1.0
+    selection_bits_per_byte: float | None = None
+    task_errors: Mapping[str, float] = {}
+    checkpoint: str = ""
+    reason: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether it has a score."""
+        return self.selection_bits_per_byte is not None
 
 
 class Finalist(Spec):
     """A candidate at the end of the search.
 
     Attributes:
-        selection_bits_per_byte: of the quantized weights, on the selection split.
+        selection_bits_per_byte: of the quantized weights, on the selection split; with several
+            seeds their mean, at the rates that the final training will have.
         predicted_bits_per_byte: the same at the end of the final training.
         cooled: whether the trunk was cooled down before it was scored.
         task_errors: error rates on the user's tasks, of an exported file; they decide first.
+        runs: its trainings, the search's own first.
+        rate_factor: what both learning rates are multiplied by in the final training.
     """
 
     trial: int
@@ -41,6 +69,20 @@ class Finalist(Spec):
     half_width: float
     cooled: bool
     task_errors: Mapping[str, float] = {}
+    runs: tuple[FinalistRun, ...] = ()
+    rate_factor: float = 1.0
+
+    @property
+    def seed_scores(self) -> tuple[float, ...]:
+        """What its trainings at the recipe's rates scored; they differ in their seed alone."""
+        scores = (run.selection_bits_per_byte for run in self.runs if run.rate_factor == 1.0)
+        return tuple(score for score in scores if score is not None)
+
+    @property
+    def trunk(self) -> FinalistRun | None:
+        """The training that the final one goes on from; None where it was not noted."""
+        same = (run for run in self.runs if run.rate_factor == self.rate_factor)
+        return next(same, None)
 
     def worse_than(self, suggestion: "Finalist | None") -> bool:
         """Whether it validated worse than what the search began with, as both stand now."""
@@ -157,7 +199,8 @@ def select(
         selection = score_weights(
             trial.architecture, weights, tokens_for(trial.architecture.vocab_size), protocol
         )
-        curve = readings(trial, horizon)
+        errors = tasks_of(trial.architecture, weights)
+        job, curve = trunk_of(trial), readings(trial, horizon)
         ahead = predict(curve, seconds=horizon.amount, shared_slope=slope)
         last = max(curve)
         found.append(
@@ -170,8 +213,50 @@ def select(
                 predicted_bits_per_byte=selection + ahead.bits_per_byte - last.bits_per_byte,
                 half_width=ahead.half_width,
                 cooled=cooled,
-                task_errors=tasks_of(trial.architecture, weights),
+                task_errors=errors,
+                runs=(
+                    FinalistRun(
+                        seed=job.seed,
+                        selection_bits_per_byte=selection,
+                        task_errors=errors,
+                        checkpoint=job.checkpoint_out,
+                    ),
+                ),
             )
         )
-    first = next((one for one in found if one.trial == 0), None)
-    return sorted(found, key=lambda one: (one.worse_than(first), one.rank))
+    return ranked(found)
+
+
+def ranked(finalists: Sequence[Finalist]) -> list[Finalist]:
+    """Best first. Who was trained with several seeds goes before who was not: one lucky training
+    does not beat a mean. What validated worse than the suggestion stands behind it."""
+    first = next((one for one in finalists if one.trial == 0), None)
+    several = any(len(one.seed_scores) > 1 for one in finalists)
+    return sorted(
+        finalists,
+        key=lambda one: (
+            one.worse_than(first),
+            several and len(one.seed_scores) < 2,
+            one.rank,
+        ),
+    )
+
+
+def trunk_of(trial: TrialRecord) -> JobRecord:
+    """The job that left the trunk of a trial: of the highest rung it finished."""
+    job = trial.last_rung
+    assert job is not None
+    return job
+
+
+def trunk_to_extend(trial: TrialRecord, finalist: Finalist) -> JobRecord:
+    """The job whose trunk the final training goes on from: the search's own, or where the finalist
+    was better at other rates, the one that was trained with them."""
+    run = finalist.trunk
+    if run is None or finalist.rate_factor == 1.0:
+        return trunk_of(trial)
+    return next(
+        job
+        for job in trial.jobs
+        if job.kind is JobKind.REPEAT and job.checkpoint_out == run.checkpoint
+    )

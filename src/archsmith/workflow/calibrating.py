@@ -1,0 +1,49 @@
+"""The phase that calibrates the learning rates, for every kind of network in the space."""
+
+from collections.abc import Callable, Mapping
+
+from archsmith.device.environment import num_usable_cores
+from archsmith.evaluators.base import Evaluator
+from archsmith.workflow.calibration import Calibration, calibrate, seconds_per_run
+from archsmith.workflow.search_config import SearchConfig
+from archsmith.workflow.suggestion import Suggestion
+
+
+def calibrate_suggestions(
+    suggestion: Suggestion,
+    evaluator: Evaluator,
+    *,
+    config: SearchConfig,
+    bytes_per_token: Mapping[int, float],
+    seconds: float,
+    note: Callable[[str], None],
+) -> Calibration:
+    """Calibrate at the suggestion of each kind, in equal parts of `seconds`.
+
+    Raises EvaluationError where every rate diverged.
+    """
+    chosen = suggestion.of_each_kind()
+    each = seconds_per_run(
+        seconds / len(chosen),
+        n_jobs=config.n_jobs,
+        cooldown_fraction=config.training.cooldown_fraction,
+    )
+
+    def train_bytes(tokens_per_second: float, vocab_size: int) -> int:
+        return max(round(each * tokens_per_second * bytes_per_token[vocab_size]), 1)
+
+    return Calibration.of(
+        calibrate(
+            evaluator,
+            architecture,
+            train_bytes=train_bytes(
+                suggestion.flops_per_second / 3.0 / architecture.flops_per_token(),
+                architecture.vocab_size,
+            ),
+            n_jobs=config.n_jobs,
+            num_threads=max(1, num_usable_cores() // config.n_jobs),
+            seed=config.seed,
+            on_run=lambda run, shape=architecture: note(run.line(shape)),  # type: ignore[misc]
+        )
+        for architecture in chosen
+    )

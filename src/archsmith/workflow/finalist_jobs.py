@@ -1,0 +1,147 @@
+"""What finalists go through as jobs of their study: cooled down, trained again, and scored."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from archsmith.architecture.tree import Architecture
+from archsmith.data.protocol import ScoringProtocol
+from archsmith.data.splits import Split
+from archsmith.data.token_file import TokenFile
+from archsmith.export.formats.gguf import PART as GGUF
+from archsmith.store.records import JobRecord, JobState, TrialRecord
+from archsmith.study import Repeat, Study
+from archsmith.train.recipe import Recipe
+from archsmith.workflow.calibration import scaled_rates
+from archsmith.workflow.repeats import Training
+from archsmith.workflow.selection import FinalistRun, score_weights
+from archsmith.workflow.tasks import is_task, task_errors
+from archsmith.workflow.watcher import Watcher
+from archsmith.workflow.workspace import Workspace
+
+
+@dataclass(kw_only=True)
+class FinalistJobs:
+    """Runs jobs of finalists and scores what they leave, on the selection split.
+
+    Attributes:
+        recipe: that all finalists were trained with.
+        executor: where jobs run; `inline` is this process.
+        clock: what seconds are measured with.
+        seconds_in_jobs: how long jobs were waited for; they enter the ledger by themselves.
+    """
+
+    study: Study
+    workspace: Workspace
+    recipe: Recipe
+    protocol: ScoringProtocol
+    watcher: Watcher
+    executor: Literal["processes", "inline"]
+    clock: Callable[[], float]
+    seconds_in_jobs: float = field(default=0.0, init=False)
+
+    @property
+    def num_slots(self) -> int:
+        """Jobs side by side."""
+        return 1 if self.executor == "inline" else self.workspace.config.n_jobs
+
+    def cool_down(self, trials: Sequence[TrialRecord]) -> dict[int, Path]:
+        """The cooled weights of trials by number. Raises as `Study.cool_down`."""
+        with self._timed():
+            jobs = self.study.cool_down(trials, **self._settings())
+        return {job.number: self._weights(job) for job in jobs}
+
+    def train_again(
+        self,
+        trainings: Sequence[Training],
+        trials: Mapping[int, TrialRecord],
+        *,
+        timeout: float | None,
+    ) -> dict[int, list[FinalistRun]]:
+        """By trial; what is not done when the time is up is left out. Raises as `Study.repeat`."""
+        repeats = [
+            Repeat(one.trial, one.seed, self._options(one, trials[one.trial].architecture))
+            for one in trainings
+        ]
+        with self._timed():
+            jobs = self.study.repeat(repeats, timeout=timeout, **self._settings())
+        runs: dict[int, list[FinalistRun]] = {}
+        for training, job in zip(trainings, jobs, strict=True):
+            if not job.is_open:
+                run = self._run(training, job, trials[job.number].architecture)
+                runs.setdefault(job.number, []).append(run)
+        return runs
+
+    def tokens(self, vocab_size: int) -> TokenFile:
+        """The selection split in a vocabulary."""
+        return self.workspace.tokens(Split.SELECTION, vocab_size)
+
+    def task_errors(
+        self, architecture: Architecture, weights: Mapping[str, np.ndarray]
+    ) -> Mapping[str, float]:
+        """Error rates of weights on the user's tasks, through an exported file; often none."""
+        config = self.workspace.config
+        if not any(map(is_task, config.objectives)):
+            return {}
+        with tempfile.TemporaryDirectory(prefix="archsmith-task-") as folder:
+            path = Path(folder) / "finalist.gguf"
+            GGUF.write(
+                path,
+                weights=weights,
+                architecture=architecture,
+                tokenizer=self.workspace.tokenizer_for(architecture.vocab_size),
+                metadata={},
+            )
+            return task_errors(path, config.objectives, self.workspace.root)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        begun = self.clock()
+        try:
+            yield
+        finally:
+            self.seconds_in_jobs += self.clock() - begun
+
+    def _settings(self) -> dict[str, Any]:
+        """How jobs are run: one at a time needs no process of its own."""
+        return {
+            "n_jobs": self.num_slots,
+            "executor": "inline" if self.num_slots == 1 else self.executor,
+            "on_event": self.watcher.event,
+            "threads": 1,
+            "clock": self.clock,
+        }
+
+    def _options(self, training: Training, architecture: Architecture) -> dict[str, Any]:
+        """How it differs from the search's own training, for the evaluator."""
+        if training.rate_factor == 1.0:
+            return {"cooldown": True}
+        rates = scaled_rates(self.recipe, architecture, training.rate_factor)
+        return {"cooldown": True, **rates}
+
+    def _run(self, training: Training, job: JobRecord, architecture: Architecture) -> FinalistRun:
+        """A training that was done, scored as the finalists were, or failed."""
+        if job.state is not JobState.DONE:
+            return FinalistRun(
+                seed=training.seed,
+                rate_factor=training.rate_factor,
+                reason=job.error.split("\n", 1)[0],
+            )
+        weights, tokens = load_file(self._weights(job)), self.tokens(architecture.vocab_size)
+        return FinalistRun(
+            seed=training.seed,
+            rate_factor=training.rate_factor,
+            selection_bits_per_byte=score_weights(architecture, weights, tokens, self.protocol),
+            task_errors=self.task_errors(architecture, weights),
+            checkpoint=job.checkpoint_out,
+        )
+
+    def _weights(self, job: JobRecord) -> Path:
+        """The cooled weights that a job left."""
+        return self.study.checkpoint_root / str(job.details["weights"])

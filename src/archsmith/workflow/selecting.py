@@ -1,0 +1,189 @@
+"""The selection among the finalists of a study: cool them down, score them, train the best again.
+
+All of it is ordinary jobs of the study and notes of what was decided, so that a selection that was
+killed goes on where it was and comes to the same winner.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from archsmith.budget import Budget
+from archsmith.errors import EvaluationError
+from archsmith.store.records import JobKind, TrialRecord
+from archsmith.units import format_seconds
+from archsmith.workflow.finalist_jobs import FinalistJobs
+from archsmith.workflow.planning import REPEATS_SHARE, cools_finalists, may_repeat
+from archsmith.workflow.repeats import (
+    Candidate,
+    Training,
+    contenders,
+    plan_trainings,
+    seed_noise,
+    weigh,
+)
+from archsmith.workflow.searching import SPENT
+from archsmith.workflow.selection import (
+    Finalist,
+    Horizon,
+    choose_finalists,
+    ranked,
+    readings,
+    select,
+    trunk_of,
+)
+from archsmith.workflow.study_notes import StudyNotes
+
+# Before so many candidates were trained to a rung, time finds more among new ones.
+_LEAST_TRAINED = 12
+# Of a training again: over what its trunk took before, for scoring and a busier machine; and for
+# the start of its process.
+_ALLOWANCE, _START_SECONDS = 1.15, 5.0
+_PLAN = "repeats"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selecting:
+    """What a selection needs to know.
+
+    Attributes:
+        jobs: runs and scores what finalists go through.
+        horizon: the final training.
+        budget: seconds per phase; None without a timeout.
+    """
+
+    jobs: FinalistJobs
+    horizon: Horizon
+    budget: Budget | None
+    notes: StudyNotes
+
+    def finalists(self) -> list[Finalist]:
+        """The finalists, the winner first; noted, with what the selection took.
+
+        Raises:
+            EvaluationError: nothing was trained, or a cooldown failed.
+            SearchInterrupted: stopped; the same call goes on.
+        """
+        clock, study = self.jobs.clock, self.jobs.study
+        started = clock()
+        trials = study.trials
+        chosen = self._choose(trials)
+        if not chosen:
+            raise EvaluationError(
+                "no candidate finished its first rung; give the search more time, "
+                "or see 'archsmith status' for what failed"
+            )
+        weights: dict[int, Path] = {}
+        if cools_finalists(self.budget):
+            weights = self.jobs.cool_down(chosen)
+
+        def weights_of(trial: TrialRecord) -> tuple[Path, bool]:
+            if trial.number in weights:
+                return weights[trial.number], True
+            return study.checkpoint_root / trunk_of(trial).checkpoint_out, False
+
+        found = select(
+            chosen,
+            weights_of=weights_of,
+            tokens_for=self.jobs.tokens,
+            protocol=self.jobs.protocol,
+            horizon=self.horizon,
+            trials=trials,
+            tasks_of=self.jobs.task_errors,
+        )
+        plan = self._plan(found, chosen, taken=clock() - started)
+        if plan:
+            found = self._train_again(plan, found, chosen)
+        self.notes.put("finalists", [one.model_dump(mode="json") for one in found])
+        self.notes.spend("select", max(clock() - started - self.jobs.seconds_in_jobs, 0.0))
+        return found
+
+    def is_worth_repeating(self) -> bool:
+        """Whether the search has candidates enough, and the best of them are small enough to be
+        trained again in the time that is set aside for that."""
+        if self.notes.get(_PLAN):
+            return True  # decided before
+        trials = self.jobs.study.trials
+        if self.budget is None or sum(trial.rung >= 0 for trial in trials) < _LEAST_TRAINED:
+            return False
+        # the suggestion, which is always a finalist, may be far behind
+        best = self._choose(trials)[:2]
+        room = REPEATS_SHARE * self.budget.search_seconds
+        return len(best) > 1 and len(self._trainings(best, room)) > 1
+
+    def _choose(self, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """A trial whose checkpoint the disk budget took can no longer be finished."""
+        kept = [one for one in trials if one.rung < 0 or trunk_of(one).checkpoint_out]
+        count = self.jobs.workspace.config.plan.finalists
+        return choose_finalists(kept, count=count, horizon=self.horizon)
+
+    def _plan(
+        self, found: Sequence[Finalist], chosen: Sequence[TrialRecord], *, taken: float
+    ) -> list[Training]:
+        """What is trained again, as noted by an earlier start or now; and why nothing is."""
+        stored = self.notes.get(_PLAN)
+        if stored:
+            return [Training(**training) for training in stored["planned"]]
+        plan, room, reason = self.jobs.workspace.config.plan, None, ""
+        planned: list[Training] = []
+        if self.budget is not None:
+            spent = float(self.notes.get(SPENT) or 0.0) + taken
+            room = max(self.budget.search_seconds - spent, 0.0)
+        if not may_repeat(plan, self.budget):
+            asked = plan.fresh_seeds or plan.rate_factors
+            reason = "the search is too short for it" if asked else "it was not asked for"
+        else:
+            trials = {trial.number: trial for trial in chosen}
+            planned = self._trainings([trials[one.trial] for one in contenders(found)], room)
+            if not planned:
+                left = "" if room is None else f" in the {format_seconds(room)} left"
+                reason = f"no training fits{left}"
+        noted = [training._asdict() for training in planned]
+        self.notes.put(_PLAN, {"planned": noted, "room_seconds": room, "reason": reason})
+        return planned
+
+    def _trainings(self, trials: Sequence[TrialRecord], room: float | None) -> list[Training]:
+        """What of these, best first, would be trained again."""
+        config = self.jobs.workspace.config
+        length = 1.0 + self.jobs.recipe.cooldown_fraction
+        candidates = []
+        for trial in trials:
+            seconds = trunk_of(trial).metrics.get("train_seconds", 0.0) * length * _ALLOWANCE
+            last = max(readings(trial, self.horizon))
+            share = min(last.seconds / self.horizon.amount, 1.0) if self.horizon.amount else 1.0
+            candidates.append(Candidate(trial.number, seconds + _START_SECONDS, share))
+        return plan_trainings(
+            candidates,
+            seed=config.seed,
+            fresh_seeds=config.plan.fresh_seeds,
+            rate_factors=config.plan.rate_factors,
+            num_slots=self.jobs.num_slots,
+            room_seconds=room,
+        )
+
+    def _train_again(
+        self, plan: Sequence[Training], found: Sequence[Finalist], chosen: Sequence[TrialRecord]
+    ) -> list[Finalist]:
+        """The finalists in the order that all trainings together give them."""
+        num_trials = len({one.trial for one in plan})
+        self.jobs.watcher.note(
+            f"{num_trials} finalists are trained again, with other seeds and learning rates: "
+            f"{len(plan)} trainings"
+        )
+        trials = {trial.number: trial for trial in chosen}
+        runs = self.jobs.train_again(plan, trials, timeout=self._left())
+        trained = [
+            one.model_copy(update={"runs": (*one.runs, *runs.get(one.trial, ()))}) for one in found
+        ]
+        noise = seed_noise(trained)
+        self.notes.put(_PLAN, {**self.notes.get(_PLAN), "seed_noise": noise})
+        return ranked([weigh(one, noise=noise) for one in trained])
+
+    def _left(self) -> float | None:
+        """Of the room, without what repeats before an interruption took."""
+        room = self.notes.get(_PLAN)["room_seconds"]
+        if room is None:
+            return None
+        jobs = [job for t in self.jobs.study.trials for job in t.jobs if job.kind is JobKind.REPEAT]
+        taken = sum(job.wall_seconds for job in jobs) / self.jobs.num_slots
+        return max(float(room) - taken, 0.0)

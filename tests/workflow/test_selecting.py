@@ -1,0 +1,185 @@
+"""The selection of a real search, its finalists trained again, interrupted and continued."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from archsmith.budget import Budget
+from archsmith.errors import SearchInterrupted
+from archsmith.runtime import events
+from archsmith.store.records import JobKind, JobRecord, JobState
+from archsmith.study import load_study
+from archsmith.workflow.pipeline import Pipeline
+from archsmith.workflow.planning import trial_shares
+from archsmith.workflow.search_config import PlanConfig, load_search_config
+from archsmith.workflow.selection import Finalist, FinalistRun, trunk_to_extend
+from archsmith.workflow.watcher import Watcher
+from helpers_workflow import FinishedSearch, one_core
+
+
+class Impatient(Watcher):
+    """Presses Ctrl-C twice after the first training."""
+
+    def event(self, event: events.Event) -> None:
+        if isinstance(event, events.Finished) and event.kind == "repeat":
+            raise KeyboardInterrupt
+
+
+def pipeline_of(search: FinishedSearch, watcher: Watcher | None = None, **plan: object) -> Pipeline:
+    config, root = load_search_config(search.config_file)
+    config = config.model_copy(update={"plan": config.plan.model_copy(update=plan)})
+    return Pipeline(config, root=root, watcher=watcher)
+
+
+def unselected(search: FinishedSearch, folder: Path) -> FinishedSearch:
+    """The search as if it had been killed before its selection."""
+    copied = search.copy(folder)
+    store = copied.pipeline().store
+    for key in ("finalists", "repeats", "arms"):
+        store.put_note("notes", key, None)
+    return copied
+
+
+def repeats_of(pipeline: Pipeline) -> list[JobRecord]:
+    trials = pipeline.store.trials("notes")
+    return [job for trial in trials for job in trial.jobs if job.kind is JobKind.REPEAT]
+
+
+def finalists_of(pipeline: Pipeline) -> list[Finalist]:
+    stored = pipeline.store.notes("notes")["finalists"]
+    return [Finalist.model_validate(json.loads(json.dumps(one))) for one in stored]
+
+
+def plan_of(pipeline: Pipeline) -> Mapping[str, object]:
+    return pipeline.store.notes("notes")["repeats"]  # type: ignore[no-any-return]
+
+
+def test_an_interrupted_selection_goes_on_and_does_nothing_twice(
+    finished: FinishedSearch, tmp_path: Path
+) -> None:
+    search = unselected(finished, tmp_path / "again")
+    settings = {"fresh_seeds": 1, "rate_factors": (0.5,)}
+    with one_core():
+        stopped = pipeline_of(search, Impatient(), **settings)
+        study = load_study(study_name="notes", storage=stopped.store)
+        with pytest.raises(SearchInterrupted, match="'notes' was stopped after a checkpoint"):
+            stopped.select(study)
+        done = [job for job in repeats_of(stopped) if job.state is JobState.DONE]
+        assert len(done) == 1
+        assert not stopped.store.notes("notes")["finalists"]
+        pipeline = pipeline_of(search, **settings)
+        winner = pipeline.select(load_study(study_name="notes", storage=pipeline.store))
+    jobs = repeats_of(pipeline)
+    planned = plan_of(pipeline)["planned"]
+    assert isinstance(planned, list)
+    assert len(jobs) == len(planned) == 4
+    assert {job.state for job in jobs} == {JobState.DONE}
+    assert next(job for job in jobs if job.id == done[0].id) == done[0]
+    found = finalists_of(pipeline)
+    assert found[0] == winner
+    seed = pipeline.config.seed
+    for one in found:
+        assert {(run.seed, run.rate_factor) for run in one.runs} == {
+            (seed, 1.0),
+            (seed + 1, 1.0),
+            (seed, 0.5),
+        }
+        assert len({run.selection_bits_per_byte for run in one.runs}) == 3
+    mean = sum(winner.seed_scores) / 2
+    halved = next(run for run in winner.runs if run.rate_factor == 0.5)
+    assert halved.selection_bits_per_byte is not None
+    gain = winner.seed_scores[0] - halved.selection_bits_per_byte
+    taken_over = gain if winner.rate_factor == 0.5 else 0.0
+    assert winner.selection_bits_per_byte == pytest.approx(mean - taken_over)
+    ledger = [entry for entry in pipeline.store.ledger("notes") if entry.phase == "repeat"]
+    assert sum(entry.flops for entry in ledger) > 0
+    assert {job.options.get("learning_rate") for job in jobs} == {
+        None,
+        pipeline.config.training.learning_rate / 2,
+    }
+    trial = pipeline.store.trial("notes", winner.trial)
+    at_half = winner.model_copy(update={"rate_factor": 0.5})
+    trunk = trunk_to_extend(trial, at_half)
+    assert (trunk.kind, trunk.options["learning_rate"]) == (
+        JobKind.REPEAT,
+        pipeline.config.training.learning_rate / 2,
+    )
+    # what the trunk of other rates goes on with says so
+    with one_core():
+        model = pipeline.train(
+            load_study(study_name="notes", storage=pipeline.store),
+            at_half,
+            pipeline.config.training,
+        )
+    assert model.record.recipe.learning_rate == pipeline.config.training.learning_rate / 2
+    assert model.record.from_checkpoint is not None
+    assert trunk.checkpoint_out in model.record.from_checkpoint
+
+
+def test_nothing_is_trained_again_unless_asked_for(finished: FinishedSearch) -> None:
+    pipeline = finished.pipeline()
+    assert repeats_of(pipeline) == []
+    assert plan_of(pipeline) == {
+        "planned": [],
+        "room_seconds": None,
+        "reason": "it was not asked for",
+    }
+    assert all(len(one.runs) == 1 for one in finalists_of(pipeline))
+
+
+def budget(search_seconds: float) -> Budget:
+    return Budget(
+        total_seconds=4 * search_seconds,
+        prepare_seconds=0.0,
+        calibration_seconds=0.0,
+        search_seconds=search_seconds,
+        training_seconds=3 * search_seconds,
+        export_seconds=0.0,
+    )
+
+
+def test_short_searches_are_divided_as_ever() -> None:
+    """Those of the demonstration and of comparisons over minutes among them."""
+    asked, off = PlanConfig(), PlanConfig(fresh_seeds=0, rate_factors=())
+    assert trial_shares(asked, budget(60.0)) == (0.95,)
+    assert trial_shares(asked, budget(180.0)) == (0.95,)
+    assert trial_shares(asked, budget(599.0)) == trial_shares(off, budget(3600.0)) == (0.85,)
+    assert trial_shares(asked, budget(600.0)) == pytest.approx((0.45, 0.85))
+
+
+def test_a_search_without_time_left_trains_nothing_again(
+    finished: FinishedSearch, tmp_path: Path
+) -> None:
+    search = unselected(finished, tmp_path / "late")
+    pipeline = pipeline_of(search, fresh_seeds=1, rate_factors=(0.5,))
+    pipeline.budget = budget(600.0)
+    pipeline.store.put_note("notes", "search_seconds", 600.0)
+    with one_core():
+        pipeline.select(load_study(study_name="notes", storage=pipeline.store))
+    assert repeats_of(pipeline) == []
+    assert str(plan_of(pipeline)["reason"]).startswith("no training fits in the 0")
+
+
+def test_the_settings_are_checked() -> None:
+    for factors in ((1.0,), (2.0, 0.5), (0.5, 0.5), (0.01,), (32.0,)):
+        with pytest.raises(ValueError, match="must rise from at least"):
+            PlanConfig(rate_factors=factors)
+    assert PlanConfig(rate_factors=(0.25, 0.5, 4.0)).rate_factors == (0.25, 0.5, 4.0)
+    assert Finalist.model_validate(OLD).runs == ()
+    assert Finalist.model_validate(OLD).trunk is None
+    assert FinalistRun(seed=1).done is False
+
+
+# as earlier versions noted it
+OLD = {
+    "trial": 3,
+    "rung": 1,
+    "train_bytes": 5000,
+    "search_bits_per_byte": 2.0,
+    "selection_bits_per_byte": 2.0,
+    "predicted_bits_per_byte": 2.0,
+    "half_width": 0.0,
+    "cooled": True,
+}
