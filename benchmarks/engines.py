@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from archsmith.device.training_choice import KernelChoice
 from archsmith.train.learner import Learner
 from archsmith.train.precision import choose_dtype
 from archsmith.train.recipe import Recipe
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
 
 OURS, OURS_MUON, OURS_COMPILED = "archsmith", "archsmith muon", "archsmith compiled"
 HF, HF_BF16 = "Trainer", "Trainer bf16"
@@ -138,9 +141,29 @@ def llama(architecture: Architecture) -> torch.nn.Module:
     return model
 
 
+def trainer_arguments(
+    folder: str, network: Network, *, updates: int, **settings: Any
+) -> "TrainingArguments":
+    """The Trainer with nothing but training: windows in their order, no logs, no checkpoints."""
+    from transformers import TrainingArguments
+
+    return TrainingArguments(
+        output_dir=folder,
+        per_device_train_batch_size=network.batch_size,
+        max_steps=updates,
+        logging_strategy="no",
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_num_workers=0,
+        train_sampling_strategy="sequential",
+        **settings,
+    )
+
+
 def trainer_engine(network: Network, device: torch.device, *, bf16: bool) -> Train:
     """transformers' Trainer and stock Llama; its clock leaves the Trainer's preparations out."""
-    from transformers import Trainer, TrainerCallback, TrainingArguments
+    from transformers import Trainer, TrainerCallback
 
     clock = clock_of(device)
 
@@ -159,19 +182,13 @@ def trainer_engine(network: Network, device: torch.device, *, bf16: bool) -> Tra
     def train(batches: np.ndarray) -> float:
         # transformers shifts labels itself, so a window of 256 tokens has 255 targets
         rows = [{"input_ids": row[:-1], "labels": row[:-1]} for batch in batches for row in batch]
-        arguments = TrainingArguments(
-            output_dir=folder,
-            per_device_train_batch_size=network.batch_size,
-            max_steps=len(batches),
+        arguments = trainer_arguments(
+            folder,
+            network,
+            updates=len(batches),
             learning_rate=1e-3,
             bf16=bf16,
             use_cpu=device.type == "cpu",
-            logging_strategy="no",
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-            dataloader_num_workers=0,
-            train_sampling_strategy="sequential",
         )
         watch = Clock()
         Trainer(model=model, args=arguments, train_dataset=rows, callbacks=[watch]).train()

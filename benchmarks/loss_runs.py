@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from engines import HF, HF_BF16, OURS, OURS_MUON, PLAIN, Network, llama
+from engines import HF, HF_BF16, OURS, OURS_MUON, PLAIN, Network, llama, trainer_arguments
 from plain_loop import Llama
 from torch import Tensor, nn
 from training_text import Text, batch, bits_per_byte
@@ -98,14 +98,12 @@ def _train_ours(
     cpu = torch.device("cpu")
     dtype = choose_dtype("auto", cpu)
     learner = Learner(network.architecture(), recipe=recipe, seed=seed, device=cpu, dtype=dtype)
-    spent, stop, number = 0.0, False, 0
-    while not stop and number < updates:
-        started = time.process_time()
+
+    def update(number: int) -> None:
         factor = warmup_factor(number, warmup_steps=recipe.warmup_steps)
         learner.update(batch(text, number, network.batch_size), number=number, factor=factor)
-        spent += time.process_time() - started
-        number += 1
-        stop = look(number, spent, learner.masters)
+
+    _train_timed(updates, update, lambda number, spent: look(number, spent, learner.masters))
 
 
 def _train_plain(
@@ -116,18 +114,30 @@ def _train_plain(
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=0.1, fused=True
     )
-    spent, stop, number = 0.0, False, 0
-    while not stop and number < updates:
-        started = time.process_time()
+
+    def update(number: int) -> None:
         optimizer.param_groups[0]["lr"] = rate * warmup_factor(number, warmup_steps=WARMUP_UPDATES)
         tokens = torch.from_numpy(batch(text, number, network.batch_size))
         model(tokens[:, :-1], tokens[:, 1:]).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+
+    weights = partial(canonical, model)
+    _train_timed(updates, update, lambda number, spent: look(number, spent, weights))
+
+
+def _train_timed(
+    updates: int, update: Callable[[int], None], look: Callable[[int, float], bool]
+) -> None:
+    """Update by update until `look` stops it; the clock runs in updates alone."""
+    spent, stop, number = 0.0, False, 0
+    while not stop and number < updates:
+        started = time.process_time()
+        update(number)
         spent += time.process_time() - started
         number += 1
-        stop = look(number, spent, lambda: canonical(model))
+        stop = look(number, spent)
 
 
 def canonical(model: Llama) -> dict[str, Tensor]:
@@ -163,7 +173,7 @@ def _train_with_trainer(
     updates: int,
     look: Look,
 ) -> None:
-    from transformers import Trainer, TrainerCallback, TrainingArguments
+    from transformers import Trainer, TrainerCallback
 
     torch.manual_seed(seed)
     model = llama(network.architecture())
@@ -189,21 +199,15 @@ def _train_with_trainer(
             return control
 
     with tempfile.TemporaryDirectory(prefix="time-to-loss-") as folder:
-        arguments = TrainingArguments(
-            output_dir=folder,
-            per_device_train_batch_size=network.batch_size,
-            max_steps=updates,
+        arguments = trainer_arguments(
+            folder,
+            network,
+            updates=updates,
             learning_rate=rate,
             lr_scheduler_type="constant_with_warmup",
             warmup_steps=WARMUP_UPDATES,
             bf16=precision == "bf16",
             use_cpu=True,
-            logging_strategy="no",
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-            dataloader_num_workers=0,
-            train_sampling_strategy="sequential",
             seed=seed,
         )
         Trainer(model=model, args=arguments, train_dataset=rows, callbacks=[Clock()]).train()
