@@ -8,6 +8,7 @@ import pytest
 from archsmith.errors import ConfigError, SearchInterrupted
 from archsmith.report.anytime import job_flops
 from archsmith.runtime import events
+from archsmith.runtime.disk import delete_repeats
 from archsmith.runtime.parts import NOTE, dump_evaluator
 from archsmith.store.records import JobKind, JobState
 from archsmith.study import Repeat, Study
@@ -132,3 +133,17 @@ def test_trunks_are_cooled_down_side_by_side(tmp_path: Path) -> None:
     assert [job.number for job in jobs] == [trial.number for trial in trained]
     again_jobs = study.repeat(again(trained[0].number, 7, 8), executor="processes", n_jobs=2)
     assert {job.state for job in again_jobs} == {JobState.DONE}
+
+
+def test_what_repeats_left_is_deleted_and_their_scores_stay(tmp_path: Path) -> None:
+    study = searched(tmp_path)
+    best = study.best_trials[0]
+    first, second = study.repeat(again(best.number, 4, 5), executor="inline")
+    others = {entry.path for entry in study.store.checkpoints("toy")} - {second.checkpoint_out}
+    freed = delete_repeats(study.store, "toy", keep=[first.checkpoint_out])
+    assert freed > 0
+    assert {entry.path for entry in study.store.checkpoints("toy")} == others
+    assert not (study.checkpoint_root / second.checkpoint_out).exists()
+    assert (study.checkpoint_root / first.checkpoint_out).exists()
+    (stored,) = study.repeat(again(best.number, 5), executor="inline")
+    assert (stored.id, stored.metrics, stored.checkpoint_out) == (second.id, second.metrics, "")

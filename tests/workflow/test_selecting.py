@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,9 +15,11 @@ from archsmith.study import load_study
 from archsmith.workflow.pipeline import Pipeline
 from archsmith.workflow.planning import trial_shares
 from archsmith.workflow.search_config import PlanConfig, load_search_config
-from archsmith.workflow.selection import Finalist, FinalistRun, trunk_to_extend
+from archsmith.workflow.selection import Finalist, FinalistRun
 from archsmith.workflow.watcher import Watcher
 from helpers_workflow import FinishedSearch, one_core
+
+DONE = SimpleNamespace(record=SimpleNamespace(flops=1.0))
 
 
 class Impatient(Watcher):
@@ -57,65 +60,65 @@ def plan_of(pipeline: Pipeline) -> Mapping[str, object]:
 
 
 def test_an_interrupted_selection_goes_on_and_does_nothing_twice(
-    finished: FinishedSearch, tmp_path: Path
+    finished: FinishedSearch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search = unselected(finished, tmp_path / "again")
-    settings = {"fresh_seeds": 1, "rate_factors": (0.5,)}
+    settings = {"fresh_seeds": 0, "rate_factors": (0.5,)}
     with one_core():
         stopped = pipeline_of(search, Impatient(), **settings)
-        study = load_study(study_name="notes", storage=stopped.store)
         with pytest.raises(SearchInterrupted, match="'notes' was stopped after a checkpoint"):
-            stopped.select(study)
-        done = [job for job in repeats_of(stopped) if job.state is JobState.DONE]
-        assert len(done) == 1
+            stopped.select(load_study(study_name="notes", storage=stopped.store))
+        (done,) = [job for job in repeats_of(stopped) if job.state is JobState.DONE]
         assert not stopped.store.notes("notes")["finalists"]
         pipeline = pipeline_of(search, **settings)
-        winner = pipeline.select(load_study(study_name="notes", storage=pipeline.store))
+        study = load_study(study_name="notes", storage=pipeline.store)
+        winner = pipeline.select(study)
     jobs = repeats_of(pipeline)
-    planned = plan_of(pipeline)["planned"]
-    assert isinstance(planned, list)
-    assert len(jobs) == len(planned) == 4
     assert {job.state for job in jobs} == {JobState.DONE}
-    assert next(job for job in jobs if job.id == done[0].id) == done[0]
+    assert len(jobs) == len(plan_of(pipeline)["planned"]) == 2  # type: ignore[arg-type]
+    same = next(job for job in jobs if job.id == done.id)
+    assert (same.attempt, same.metrics) == (1, done.metrics)
+    seed, rate = pipeline.config.seed, pipeline.config.training.learning_rate
+    assert [(job.seed, job.options["learning_rate"]) for job in jobs] == [(seed, rate / 2)] * 2
     found = finalists_of(pipeline)
     assert found[0] == winner
-    seed = pipeline.config.seed
     for one in found:
-        assert {(run.seed, run.rate_factor) for run in one.runs} == {
-            (seed, 1.0),
-            (seed + 1, 1.0),
-            (seed, 0.5),
-        }
-        assert len({run.selection_bits_per_byte for run in one.runs}) == 3
-    mean = sum(winner.seed_scores) / 2
-    halved = next(run for run in winner.runs if run.rate_factor == 0.5)
-    assert halved.selection_bits_per_byte is not None
-    gain = winner.seed_scores[0] - halved.selection_bits_per_byte
-    taken_over = gain if winner.rate_factor == 0.5 else 0.0
-    assert winner.selection_bits_per_byte == pytest.approx(mean - taken_over)
-    ledger = [entry for entry in pipeline.store.ledger("notes") if entry.phase == "repeat"]
-    assert sum(entry.flops for entry in ledger) > 0
-    assert {job.options.get("learning_rate") for job in jobs} == {
-        None,
-        pipeline.config.training.learning_rate / 2,
-    }
-    trial = pipeline.store.trial("notes", winner.trial)
-    at_half = winner.model_copy(update={"rate_factor": 0.5})
-    trunk = trunk_to_extend(trial, at_half)
-    assert (trunk.kind, trunk.options["learning_rate"]) == (
-        JobKind.REPEAT,
-        pipeline.config.training.learning_rate / 2,
-    )
-    # what the trunk of other rates goes on with says so
-    with one_core():
-        model = pipeline.train(
-            load_study(study_name="notes", storage=pipeline.store),
-            at_half,
-            pipeline.config.training,
+        own, halved = one.runs
+        assert [(run.seed, run.rate_factor) for run in one.runs] == [(seed, 1.0), (seed, 0.5)]
+        assert own.selection_bits_per_byte is not None
+        assert halved.selection_bits_per_byte is not None
+        gain = own.selection_bits_per_byte - halved.selection_bits_per_byte
+        assert gain != 0.0
+        assert one.selection_bits_per_byte == pytest.approx(
+            own.selection_bits_per_byte - (gain if one.rate_factor == 0.5 else 0.0)
         )
-    assert model.record.recipe.learning_rate == pipeline.config.training.learning_rate / 2
-    assert model.record.from_checkpoint is not None
-    assert trunk.checkpoint_out in model.record.from_checkpoint
+    # of the trunks that were trained again, the winner's alone is kept, if it is to go on
+    kept = [job.number for job in jobs if job.checkpoint_out]
+    assert kept == ([winner.trial] if winner.rate_factor == 0.5 else [])
+
+    # at other rates the final training goes on from the trunk that had them
+    told: dict[str, object] = {}
+    monkeypatch.setattr(Pipeline, "_train_arm", lambda self, *_, **rest: told.update(rest) or DONE)
+    own_job = next(job for job in jobs if job.number == winner.trial)
+    with pipeline.store.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE jobs SET checkpoint_out = 'there' WHERE id = ?", (own_job.id,)
+        )
+    runs = (winner.runs[0], winner.runs[1].model_copy(update={"checkpoint": "there"}))
+    at_half = winner.model_copy(update={"rate_factor": 0.5, "runs": runs})
+    pipeline.train(study, at_half, pipeline.config.training)
+    assert told["checkpoint"] == study.checkpoint_root / "there"
+    assert told["recipe"] == pipeline.config.training.model_copy(
+        update={
+            "learning_rate": rate / 2,
+            "embedding_learning_rate": pipeline.config.training.embedding_learning_rate / 2,
+        }
+    )
+    pipeline.train(study, winner.model_copy(update={"rate_factor": 1.0}), pipeline.config.training)
+    trunk = study.trials[winner.trial].last_rung
+    assert trunk is not None
+    assert told["checkpoint"] == study.checkpoint_root / trunk.checkpoint_out
+    assert told["recipe"] == pipeline.config.training
 
 
 def test_nothing_is_trained_again_unless_asked_for(finished: FinishedSearch) -> None:

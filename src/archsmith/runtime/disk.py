@@ -1,8 +1,9 @@
 """The checkpoints' share of the disk: what may be deleted, in which order, and when to refuse.
 
 Deleted first is what is superseded (the trial has a later checkpoint), then what failed or broke
-a limit, then what was eliminated, lowest rung and worst score first. Never deleted: the input of a
-queued or running job, the checkpoints of the best trials, and everything that was extended.
+a limit, then what was eliminated, lowest rung and worst score first. Never deleted for room: the
+input of a queued or running job, the checkpoints of the best trials, and everything that was
+extended or trained again.
 """
 
 import shutil
@@ -108,6 +109,21 @@ def collect_orphans(store: Store, study: str) -> int:
             freed += num_bytes(folder)
             _remove(folder)
     return freed
+
+
+def delete_repeats(store: Store, study: str, *, keep: Collection[str]) -> int:
+    """Delete what trials trained again left, but for the checkpoints to `keep`, by their stored
+    paths; returns the bytes freed. What they scored stays."""
+    root = checkpoint_root(store, store.study(study))
+    gone = [
+        checkpoint
+        for checkpoint in store.checkpoints(study)
+        if checkpoint.kind is JobKind.REPEAT and checkpoint.path not in keep
+    ]
+    store.forget_checkpoints(study, gone)
+    for checkpoint in gone:
+        _delete(root, checkpoint.path)
+    return sum(checkpoint.num_bytes for checkpoint in gone)
 
 
 def remove_empty_folders(store: Store, study: str) -> None:

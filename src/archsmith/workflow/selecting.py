@@ -10,6 +10,7 @@ from pathlib import Path
 
 from archsmith.budget import Budget
 from archsmith.errors import EvaluationError
+from archsmith.runtime import disk
 from archsmith.store.records import JobKind, TrialRecord
 from archsmith.units import format_seconds
 from archsmith.workflow.finalist_jobs import FinalistJobs
@@ -95,6 +96,10 @@ class Selecting:
         if plan:
             found = self._train_again(plan, found, chosen)
         self.notes.put("finalists", [one.model_dump(mode="json") for one in found])
+        # the final training goes on from one trunk at most; the others have told what they know
+        winner = found[0].trunk
+        keep = [] if winner is None else [winner.checkpoint]
+        disk.delete_repeats(study.store, study.study_name, keep=keep)
         self.notes.spend("select", max(clock() - started - self.jobs.seconds_in_jobs, 0.0))
         return found
 

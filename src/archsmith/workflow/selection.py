@@ -30,7 +30,8 @@ class FinalistRun(Spec):
         selection_bits_per_byte: of the quantized weights, on the selection split; None where the
             training failed.
         task_errors: error rates on the user's tasks, of an exported file.
-        checkpoint: of its trunk, relative to the study's folder of checkpoints.
+        checkpoint: of its trunk, relative to the study's folder of checkpoints; of those that were
+            trained again, the winner's alone is kept.
         reason: why it failed.
     """
 

@@ -1,0 +1,152 @@
+"""When trials end, and when they end early so that finalists can be trained again."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from test_selection import trial
+
+from archsmith.budget import Budget
+from archsmith.runtime.driver import StopReason
+from archsmith.trial import TrialState
+from archsmith.workflow.repeats import Training
+from archsmith.workflow.search_config import PlanConfig
+from archsmith.workflow.searching import run_search
+from archsmith.workflow.selecting import Selecting
+from archsmith.workflow.selection import Horizon
+from helpers_workflow import Recorder
+
+
+class Notes(dict[str, Any]):
+    put = dict.__setitem__
+
+
+class Searched:
+    """A study whose searches take all the time they are given."""
+
+    def __init__(self, *, rungs: int = 0, reason: StopReason = StopReason.TIMEOUT) -> None:
+        self.now = 0.0
+        self.asked: list[float | None] = []
+        self.reason = reason
+        self._rungs = rungs
+
+    def optimize(self, evaluator: object, *, timeout: float | None, **rest: object) -> StopReason:
+        self.asked.append(timeout)
+        self.now += timeout or 7.0
+        return self.reason
+
+    @property
+    def trials(self) -> list[Any]:
+        rung = 0 if len(self.asked) >= self._rungs else -1
+        return [SimpleNamespace(rung=rung, state=TrialState.PENDING)]
+
+
+def budget(search_seconds: float = 1000.0) -> Budget:
+    return Budget(
+        total_seconds=4 * search_seconds,
+        prepare_seconds=0.0,
+        calibration_seconds=0.0,
+        search_seconds=search_seconds,
+        training_seconds=3 * search_seconds,
+        export_seconds=0.0,
+    )
+
+
+def searched(study: Searched, *, enough: bool = False, spent: float = 0.0, **plan: Any) -> Notes:
+    notes = Notes(search_seconds=spent)
+    run_search(
+        study,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
+        config=SimpleNamespace(plan=PlanConfig(**plan), n_trials=None, n_jobs=2),  # type: ignore[arg-type]
+        budget=budget(),
+        notes=notes,  # type: ignore[arg-type]
+        watcher=Recorder(),
+        executor="inline",
+        clock=lambda: study.now,
+        is_enough=lambda: enough,
+    )
+    return notes
+
+
+@pytest.mark.parametrize(
+    ("enough", "plan", "expected"),
+    [
+        (True, {}, [450.0]),
+        (False, {}, [450.0, 400.0]),
+        (True, {"fresh_seeds": 0, "rate_factors": ()}, [850.0]),
+    ],
+    ids=["room", "no room", "not asked for"],
+)
+def test_trials_end_early_where_finalists_can_be_trained_again(
+    enough: bool, plan: dict[str, Any], expected: list[float]
+) -> None:
+    study = Searched()
+    notes = searched(study, enough=enough, **plan)
+    assert study.asked == pytest.approx(expected)
+    assert notes["search_seconds"] == pytest.approx(sum(expected))
+
+
+def test_what_an_earlier_start_took_counts() -> None:
+    study = Searched()
+    notes = searched(study, spent=500.0)
+    assert study.asked == pytest.approx([350.0])
+    assert notes["search_seconds"] == pytest.approx(850.0)
+    late = Searched()
+    searched(late, spent=900.0)
+    assert late.asked == []
+
+
+def test_a_search_that_has_all_its_trials_asks_for_no_more() -> None:
+    study = Searched(reason=StopReason.N_TRIALS)
+    searched(study)
+    assert study.asked == pytest.approx([450.0])
+
+
+def test_a_search_goes_on_until_a_first_rung_is_finished() -> None:
+    study = Searched(rungs=4)
+    searched(study)
+    assert study.asked == pytest.approx([450.0, 400.0, 400.0, 400.0])
+
+
+def selecting(num_trials: int, seconds: float, *, n_jobs: int = 2, noted: Any = None) -> Selecting:
+    """Of trials that were trained for so many seconds, in a search of 1000."""
+    trials = [trial(number, [(seconds, 2.0 + number / 100)]) for number in range(num_trials)]
+    jobs = SimpleNamespace(
+        study=SimpleNamespace(trials=trials),
+        workspace=SimpleNamespace(config=SimpleNamespace(plan=PlanConfig(), seed=0)),
+        recipe=SimpleNamespace(cooldown_fraction=0.2),
+        num_slots=n_jobs,
+    )
+    return Selecting(
+        jobs=jobs,  # type: ignore[arg-type]
+        horizon=Horizon(3000.0, in_bytes=False),
+        budget=budget(),
+        notes=Notes(repeats=noted),  # type: ignore[arg-type]
+    )
+
+
+def test_training_again_needs_candidates_and_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    from archsmith.workflow import selecting as module
+
+    # these trials have no checkpoints, and need none here
+    monkeypatch.setattr(module.Selecting, "_choose", lambda self, trials: list(trials)[:4])
+    assert selecting(12, 250.0).is_worth_repeating()
+    assert not selecting(11, 250.0).is_worth_repeating()
+    assert not selecting(12, 300.0).is_worth_repeating()
+    assert not selecting(12, 250.0, n_jobs=1).is_worth_repeating()
+    assert selecting(12, 100.0, n_jobs=1).is_worth_repeating()
+    # what was planned once stays so
+    assert selecting(1, 300.0, noted={"planned": []}).is_worth_repeating()
+
+
+def test_rates_are_held_against_the_length_of_the_final_training() -> None:
+    one = selecting(12, 250.0, n_jobs=8)
+    trials = one.jobs.study.trials[:2]
+    assert one._trainings(trials, None) == [
+        Training(0, 1),
+        Training(1, 1),
+        Training(0, 0, 0.5),
+        Training(1, 0, 0.5),
+    ]
+    long = selecting(12, 600.0).jobs.study.trials[:1]
+    assert [t.rate_factor for t in one._trainings(long, None)] == [0.5, 2.0]
