@@ -10,7 +10,8 @@ Neither is a dependency. Each goes into a folder of its own, because NNI 3.0 pin
 3.12 and typeguard below 4.1.3, and brings a second NumPy, SciPy and scikit-learn; PYTHONPATH names
 the folder for the runs of its algorithms alone. A peer that is not installed is passed over with a
 sentence. NNI's PolicyBasedRL needs more, without their dependencies: `tianshou==0.4.11 gym==0.26.2
-gym-notices`, then `h5py numba tensorboard`.
+gym-notices`, then `h5py numba tensorboard`. NNI's other tuners (GP, Metis, SMAC, PPO, BOHB, DNGO) are
+left out.
 
 A peer may have settings: `pyglove_nsga2:population_size=16`. Where none are told it has its own
 defaults; both libraries' populations are 100 then, so that most of 100 evaluations are random.
@@ -126,8 +127,12 @@ def pyglove(name: str) -> Peer:
     return run
 
 
-def nni_tuner(module: str, name: str) -> Peer:
-    """A tuner of NNI 3 (https://nni.readthedocs.io), asked and told without its web server."""
+def nni_tuner(module: str, name: str, *, grid: bool = True) -> Peer:
+    """A tuner of NNI 3 (https://nni.readthedocs.io), asked and told without its web server.
+
+    Instead of what they proposed before, its tuners propose the next point of a grid search, which
+    begins with the first option of every choice. `grid=False` leaves them their repetitions.
+    """
 
     def run(book: Book, seed: int, settings: Settings, num_objectives: int) -> None:
         import importlib
@@ -148,6 +153,8 @@ def nni_tuner(module: str, name: str) -> Peer:
             tuner.random_state, tuner.population = np.random.RandomState(seed), []
             for _ in range(tuner.population_size):
                 tuner._random_generate_individual()
+        if not grid:
+            tuner.dedup = lambda parameters: parameters
         number = 0
         while True:
             asked = tuner.generate_parameters(number)
@@ -218,6 +225,7 @@ PEERS: dict[str, Peer] = {
     "pyglove_nsga2": pyglove("nsga2"),
     "nni_random_tuner": nni_tuner("nni.algorithms.hpo.random_tuner", "RandomTuner"),
     "nni_tpe_tuner": nni_tuner("nni.algorithms.hpo.tpe_tuner", "TpeTuner"),
+    "nni_tpe_tuner_repeating": nni_tuner("nni.algorithms.hpo.tpe_tuner", "TpeTuner", grid=False),
     "nni_evolution_tuner": nni_tuner("nni.algorithms.hpo.evolution_tuner", "EvolutionTuner"),
     "nni_regularized_evolution": nni_strategy("RegularizedEvolution"),
     "nni_policy_based_rl": nni_strategy("PolicyBasedRL"),

@@ -10,6 +10,7 @@ difference to `--first` over the seeds that both have. FOLDER: see `replay_table
 """
 
 import argparse
+import csv
 import json
 import sys
 import time
@@ -71,8 +72,20 @@ def keep(results: Path, name: str, arm: str, once: Once, truth: Truth, seeds: ra
         curve = [round(value, 6) for value in truth.curve(rows, seed=seed).tolist()]
         with path.open("a") as lines:
             record = {"seed": seed, "curve": curve, "cpu_seconds": round(seconds, 2), **more}
+            record["strategy"] = arm
             lines.write(json.dumps(record) + "\n")
         print(f"{name} {arm} {seed}: {seconds:.1f} s", file=sys.stderr)
+
+
+def read_arms(results: Path, name: str) -> dict[str, dict[int, dict[str, object]]]:
+    """Lines by seed of every strategy there is, by its name and settings."""
+    arms = {}
+    for path in sorted(results.glob(f"{name}--*.jsonl")):
+        known = read(path)
+        if known:
+            label = path.stem.partition("--")[2]
+            arms[str(next(iter(known.values())).get("strategy", label))] = known
+    return arms
 
 
 def search(folder: Path, results: Path, name: str, strategy: str, seeds: range) -> None:
@@ -88,11 +101,8 @@ def search(folder: Path, results: Path, name: str, strategy: str, seeds: range) 
 def summary(results: Path, first: str, names: list[str]) -> None:
     """Markdown tables on stdout."""
     for name in names:
-        arms = {
-            path.stem.partition("--")[2]: read(path)
-            for path in sorted(results.glob(f"{name}--*.jsonl"))
-        }
-        if not any(arms.values()):
+        arms = read_arms(results, name)
+        if not arms:
             continue
         at = NAMES[name].at
         measure = "regret" if len(NAMES[name].objectives) == 1 else "hypervolume share"
@@ -115,18 +125,18 @@ def summary(results: Path, first: str, names: list[str]) -> None:
 
 def write_csv(results: Path, names: list[str], path: Path) -> None:
     """One row per comparison, strategy and seed, the measure where figures are told."""
-    lines = ["comparison,strategy,seed,evaluations,measure,cpu_seconds"]
-    for name in names:
-        for arm in sorted(results.glob(f"{name}--*.jsonl")):
-            strategy = arm.stem.partition("--")[2]
-            for seed, record in sorted(read(arm).items()):
-                curve, seconds = record["curve"], record["cpu_seconds"]
-                assert isinstance(curve, list)
-                lines += [
-                    f"{name},{strategy},{seed},{step},{curve[step - 1]},{seconds}"
-                    for step in NAMES[name].at
-                ]
-    path.write_text("\n".join(lines) + "\n")
+    with path.open("w", newline="") as out:
+        lines = csv.writer(out, lineterminator="\n")
+        lines.writerow(["comparison", "strategy", "seed", "evaluations", "measure", "cpu_seconds"])
+        for name in names:
+            for strategy, known in read_arms(results, name).items():
+                for seed, record in sorted(known.items()):
+                    curve, seconds = record["curve"], record["cpu_seconds"]
+                    assert isinstance(curve, list)
+                    lines.writerows(
+                        (name, strategy, seed, step, curve[step - 1], seconds)
+                        for step in NAMES[name].at
+                    )
 
 
 def main() -> int:

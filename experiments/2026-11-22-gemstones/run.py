@@ -2,12 +2,15 @@
 
     python experiments/2026-11-22-gemstones/run.py FOLDER splits --splits 500
     python experiments/2026-11-22-gemstones/run.py FOLDER left-out
+    python experiments/2026-11-22-gemstones/run.py FOLDER residuals
 
 FOLDER holds `gemstones_hot.jsonl.gz` and `gemstones_cooldown.jsonl.gz`: one line per network and
 token count with `run_name`, `width`, `depth`, `params_active_precise`, `tokens`, `final_loss`.
 `splits`: nine networks drawn, the others predicted; rank correlation (Kendall's tau), coverage of
 the intervals of 90 %, mean absolute error in nats. `left-out`: one network at a time, one size at a
-time, and the largest size from the smaller ones. Intervals are bootstrap intervals over splits.
+time, and the largest size from the smaller ones. `residuals`: what the law leaves when fitted to
+all, and how alike that is to what it left one reading earlier. Intervals are bootstrap intervals
+over splits.
 """
 
 import argparse
@@ -33,12 +36,14 @@ NATS = 3.0  # nats a token for one bit a byte: four and a half bytes a token
 VOCABULARY = 50_304  # rows of the embedding and of the head, which the table counts with the rest
 FITTED = 9
 BILLIONS = {"hot": (50, 100, 200, 350), "cooldown": (33, 66, 99)}
+BETWEEN = {"hot": 10, "cooldown": 11}  # billions of tokens between two readings
 CLASSES = (75e6, 250e6, 750e6, 1.5e9)  # of all parameters, between the sizes that were trained
 
 
 class Network(NamedTuple):
     """One trained network at one token count."""
 
+    name: str
     reading: Reading
     proxy: float  # width^2 depth
     size_class: int
@@ -87,7 +92,12 @@ def load(folder: Path, table: str, billions: int) -> list[Network]:
             }
             size_class = int(np.searchsorted(CLASSES, total))
             found.append(
-                Network(Reading(features, row["final_loss"]), width**2 * depth, size_class)
+                Network(
+                    f"{width}x{depth}",
+                    Reading(features, row["final_loss"]),
+                    width**2 * depth,
+                    size_class,
+                )
             )
     return found
 
@@ -167,6 +177,25 @@ def left_out(folder: Path, models: list[str]) -> None:
             print(f"| {table} | {billions} | {name} | {' | '.join(cells)} |", flush=True)
 
 
+def residuals(folder: Path) -> None:
+    """What the law leaves of the networks it was fitted to; one Markdown row per token count."""
+    print("| table | billions of tokens | mean | correlation with the last | largest |")
+    print("|" + " --- |" * 5)
+    for table, billions in ((t, b) for t, every in BILLIONS.items() for b in every):
+        left = []
+        for count in (billions - BETWEEN[table], billions):
+            networks = load(folder, table, count)
+            readings = [network.reading for network in networks]
+            fitted = predict_law(fit_law(readings, unit=NATS), readings).mean
+            left.append(np.array([reading.value for reading in readings]) - fitted)
+        before, now = left
+        largest = ", ".join(
+            f"{networks[i].name} {now[i]:+.3f}" for i in np.argsort(-np.abs(now))[:3].tolist()
+        )
+        alike = np.corrcoef(before, now)[0, 1]
+        print(f"| {table} | {billions} | {np.abs(now).mean():.4f} | {alike:.2f} | {largest} |")
+
+
 def figure(values: np.ndarray, *, digits: int = 4, sign: str = "") -> str:
     mean, low, high = mean_interval(values)
     return f"{mean:{sign}.{digits}f} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
@@ -175,14 +204,16 @@ def figure(values: np.ndarray, *, digits: int = 4, sign: str = "") -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("what", choices=("splits", "left-out"))
+    parser.add_argument("what", choices=("splits", "left-out", "residuals"))
     parser.add_argument("--splits", type=int, default=500)
     parser.add_argument("--model", nargs="+", choices=list(MODELS), default=list(MODELS))
     given = parser.parse_args()
     if given.what == "splits":
         splits(given.folder, given.splits, given.model)
-    else:
+    elif given.what == "left-out":
         left_out(given.folder, given.model)
+    else:
+        residuals(given.folder)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What a search algorithm of another library is charged for, with a made-up one and with theirs."""
 
+import csv
 import json
 import random
 from importlib import import_module
@@ -96,16 +97,26 @@ def test_a_made_up_peer_is_kept_like_a_strategy(peers, tmp_path, monkeypatch):
     results.mkdir()
 
     def once(seed):
-        book = peers.search_by(table, "drawn:shift=3", n_trials=6, seed=seed)
+        book = peers.search_by(table, "drawn:shift=3,more=1", n_trials=6, seed=seed)
         return book.rows, {"asked": book.asked}
 
     for seeds in (range(2), range(3)):  # the second adds one
-        peers.keep(results, "run", "drawn:shift=3", once, Truth(table), seeds)
+        peers.keep(results, "run", "drawn:shift=3,more=1", once, Truth(table), seeds)
     (path,) = results.iterdir()
-    assert path.name == "run--drawn_shift-3.jsonl"
+    assert path.name == "run--drawn_shift-3,more-1.jsonl"
     kept = [json.loads(line) for line in path.read_text().splitlines()]
     assert [record["seed"] for record in kept] == [0, 1, 2]
     assert all(len(record["curve"]) == 6 <= record["asked"] for record in kept)
+    seeds = import_module("replay_seeds")
+    monkeypatch.setitem(seeds.NAMES, "run", seeds.NAMES["macro_accuracy"]._replace(at=(3, 6)))
+    seeds.write_csv(results, ["run"], tmp_path / "seeds.csv")
+    with (tmp_path / "seeds.csv").open() as lines:
+        told = list(csv.DictReader(lines))
+    assert [(t["strategy"], t["seed"], t["evaluations"]) for t in told[:2]] == [
+        ("drawn:shift=3,more=1", "0", "3"),
+        ("drawn:shift=3,more=1", "0", "6"),
+    ]
+    assert [float(t["measure"]) for t in told[:2]] == [kept[0]["curve"][2], kept[0]["curve"][5]]
     assert kept[1]["curve"] == pytest.approx(Truth(table).curve(once(1)[0], seed=1), abs=1e-6)
 
 
@@ -127,7 +138,14 @@ def test_algorithms_of_pyglove_run(peers, tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["random_tuner", "tpe_tuner", "evolution_tuner", "regularized_evolution"]
+    "name",
+    [
+        "random_tuner",
+        "tpe_tuner",
+        "tpe_tuner_repeating",
+        "evolution_tuner",
+        "regularized_evolution",
+    ],
 )
 def test_algorithms_of_nni_run(peers, tmp_path, name):
     pytest.importorskip("nni", reason="needs NNI on PYTHONPATH")
