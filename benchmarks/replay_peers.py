@@ -10,8 +10,8 @@ Neither is a dependency. Each goes into a folder of its own, because NNI 3.0 pin
 3.12 and typeguard below 4.1.3, and brings a second NumPy, SciPy and scikit-learn; PYTHONPATH names
 the folder for the runs of its algorithms alone. A peer that is not installed is passed over with a
 sentence. NNI's PolicyBasedRL needs more, without their dependencies: `tianshou==0.4.11 gym==0.26.2
-gym-notices`, then `h5py numba tensorboard`. NNI's other tuners (GP, Metis, SMAC, PPO, BOHB, DNGO) are
-left out.
+gym-notices`, then `h5py numba tensorboard`. Its tuners GP, Metis, SMAC, PPO, BOHB and
+DNGO are left out.
 
 A peer may have settings: `pyglove_nsga2:population_size=16`. Where none are told it has its own
 defaults; both libraries' populations are 100 then, so that most of 100 evaluations are random.
