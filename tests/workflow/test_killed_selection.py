@@ -65,7 +65,7 @@ def repeats_of(store: Store) -> list[JobRecord]:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_killed_selection_comes_to_the_same_winner(tmp_path: Path) -> None:
-    settings = {"fresh_seeds": "1", "rate_factors": "[0.5]", "n_trials": "3"}
+    settings = {"fresh_seeds": "1", "rate_factors": "[0.5]", "n_trials": "3", "finalists": "2"}
     whole = make_search(tmp_path / "whole", **settings)
     searched = start(whole.config_file, "search")
     assert searched.returncode == 0, searched.stderr
