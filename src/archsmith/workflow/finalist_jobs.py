@@ -15,6 +15,7 @@ from archsmith.data.protocol import ScoringProtocol
 from archsmith.data.splits import Split
 from archsmith.data.token_file import TokenFile
 from archsmith.export.formats.gguf import PART as GGUF
+from archsmith.runtime.folders import job_folder
 from archsmith.store.records import JobRecord, JobState, TrialRecord
 from archsmith.study import Repeat, Study
 from archsmith.train.recipe import Recipe
@@ -143,5 +144,6 @@ class FinalistJobs:
         )
 
     def _weights(self, job: JobRecord) -> Path:
-        """The cooled weights that a job left."""
-        return self.study.checkpoint_root / str(job.details["weights"])
+        """The cooled weights that a job left, wherever the study was moved since."""
+        name = Path(str(job.details["weights"])).name
+        return job_folder(self.study.checkpoint_root, job) / name
