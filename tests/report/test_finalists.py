@@ -10,6 +10,7 @@ from test_terminal import printed
 from archsmith.report.as_json import report_json
 from archsmith.report.finalists import finalist_cells, finalists_sentence, read_finalists
 from archsmith.report.html import render_html
+from archsmith.report.study_report import StudyReport
 from archsmith.report.terminal import report_view
 
 
@@ -40,14 +41,15 @@ def test_the_sentence_says_what_decided() -> None:
 
 
 def test_page_and_terminal_show_them() -> None:
-    study = example_study()
+    study = StudyReport(name="few", finalists=finalists(), repeats=example_study().repeats)
+    without = StudyReport(name="few")
     page, text = render_html(study), printed(report_view(study))
     for shown in (page, text):
         assert "x0.5: 1.9321" in shown
         assert "standard deviation" in shown
     assert "<h3>Finalists</h3>" in page
-    assert "<h3>Finalists</h3>" not in render_html(replace(study, finalists=()))
-    assert "finalists" not in printed(report_view(replace(study, finalists=(), repeats={})))
+    assert "<h3>Finalists</h3>" not in render_html(without)
+    assert "finalists" not in printed(report_view(without))
 
 
 def test_the_json_has_every_reading() -> None:
