@@ -7,7 +7,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from archsmith.cli.device import command
+from archsmith.cli.main import group
 from archsmith.device.probe import probe
 from archsmith.device.profile import PROFILE_VARIABLE, load_profile
 from archsmith.device.training_choice import KernelChoice, KernelTiming, TrainingChoice
@@ -23,7 +23,7 @@ def profile_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_show_prints_rates_with_their_units(profile_file: Path) -> None:
-    done = CliRunner().invoke(command, ["show", str(profile_file)])
+    done = CliRunner().invoke(group, ["device", "show", str(profile_file)])
     assert done.exit_code == 0
     assert "float32 product 16 x 16 x 16" in done.output
     assert "GFLOP/s" in done.output
@@ -31,32 +31,32 @@ def test_show_prints_rates_with_their_units(profile_file: Path) -> None:
 
 
 def test_show_as_json_is_the_file(profile_file: Path) -> None:
-    done = CliRunner().invoke(command, ["show", str(profile_file), "--json"])
+    done = CliRunner().invoke(group, ["device", "show", str(profile_file), "--json"])
     assert json.loads(done.output) == json.loads(profile_file.read_text())
 
 
 def test_show_reads_the_users_own(profile_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PROFILE_VARIABLE, str(profile_file))
-    assert CliRunner().invoke(command, ["show"]).exit_code == 0
+    assert CliRunner().invoke(group, ["device", "show"]).exit_code == 0
 
 
 def test_show_without_a_profile_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PROFILE_VARIABLE, "/nowhere/device.json")
-    done = CliRunner().invoke(command, ["show"])
+    done = CliRunner().invoke(group, ["device", "show"])
     assert isinstance(done.exception, ConfigError)
     assert "archsmith device probe" in str(done.exception)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is there")
 def test_a_missing_gpu_is_said() -> None:
-    done = CliRunner().invoke(command, ["probe", "--device", "cuda"])
+    done = CliRunner().invoke(group, ["device", "probe", "--device", "cuda"])
     assert isinstance(done.exception, ConfigError)
 
 
 @pytest.mark.slow
 def test_probe_writes_what_show_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PROFILE_VARIABLE, str(tmp_path / "mine" / "device.json"))
-    done = CliRunner().invoke(command, ["probe", "--repeats", "1"])
+    done = CliRunner().invoke(group, ["device", "probe", "--repeats", "1"])
     assert done.exit_code == 0
     load_profile(tmp_path / "mine" / "device.json").require_here()
 
@@ -78,7 +78,7 @@ def test_show_ranks_only_what_repeats_can_tell_apart(profile_file: Path, tmp_pat
     made = load_profile(profile_file).model_copy(update={"choice": choice, "timings": timings})
     path = tmp_path / "device.json"
     path.write_text(made.model_dump_json())
-    done = CliRunner().invoke(command, ["show", str(path)], terminal_width=120)
+    done = CliRunner().invoke(group, ["device", "show", str(path)], terminal_width=120)
     assert done.exit_code == 0
     rows = {line.split("│")[1].strip(): line for line in done.output.splitlines() if "│" in line}
     assert rows["64 queries"].endswith("~1")
@@ -92,5 +92,5 @@ def test_show_ranks_only_what_repeats_can_tell_apart(profile_file: Path, tmp_pat
 
 
 def test_show_says_where_defaults_hold(profile_file: Path) -> None:
-    done = CliRunner().invoke(command, ["show", str(profile_file)])
+    done = CliRunner().invoke(group, ["device", "show", str(profile_file)])
     assert "built-in defaults" in done.output

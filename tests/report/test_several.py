@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from example_study import MAXIMIZER, WINNER, example_study
 
-from archsmith.cli.report import command
+from archsmith.cli.main import group
 from archsmith.errors import ConfigError
 from archsmith.report.certificate_page import render_certificate
 from archsmith.report.several import certify_studies, corpus_labels
@@ -149,22 +149,22 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_command_takes_a_folder_of_searches(folder: Path, tmp_path: Path) -> None:
     page = tmp_path / "certificate.html"
-    done = CliRunner().invoke(command, [str(folder), "--html", str(page)])
+    done = CliRunner().invoke(group, ["report", str(folder), "--html", str(page)])
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("**Beat: law_guided needs 0.0220 bits per byte less")
     assert "Recommended: law_guided's model." in done.stdout
     assert page.read_text().startswith("<!DOCTYPE html>")
-    again = CliRunner().invoke(command, [str(folder), "--html", str(page)])
+    again = CliRunner().invoke(group, ["report", str(folder), "--html", str(page)])
     assert isinstance(again.exception, ConfigError)
 
 
 def test_the_command_takes_databases_and_prints_json(folder: Path) -> None:
     files = [str(path) for path in sorted(folder.glob("*/studies.db"))[:2]]
-    done = CliRunner().invoke(command, [*files, "--json"])
+    done = CliRunner().invoke(group, ["report", *files, "--json"])
     found = json.loads(done.stdout)
     assert found["outcome"] == "undecided"
     assert found["recommended"] == {"": "parameter maximizer"}
-    one = CliRunner().invoke(command, [files[0], "--json"])
+    one = CliRunner().invoke(group, ["report", files[0], "--json"])
     assert json.loads(one.stdout)["verdict"]["outcome"] == "undecided"
 
 
@@ -181,6 +181,6 @@ def test_wrong_use_is_answered(
     arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(command, arguments)
+    done = CliRunner().invoke(group, ["report", *arguments])
     assert isinstance(done.exception, ConfigError)
     assert message in str(done.exception)
