@@ -14,6 +14,7 @@ from archsmith.data.protocol import ScoringProtocol
 from archsmith.errors import ConfigError
 from archsmith.evaluators.base import Request
 from archsmith.evaluators.supernet import SharedWeightScoring, networks
+from archsmith.evaluators.supernet_speed import measure_pace
 from archsmith.evaluators.trunk_training import TrunkTraining
 from archsmith.export.roundtrip import quantize_dequantize
 from archsmith.model.transformer import load_numpy, to_numpy
@@ -194,3 +195,26 @@ def test_a_whole_search_ends_in_a_network_trained_from_scratch(evaluator, tmp_pa
     done = study.extend(winner, train_bytes=1500, options={"cooldown": True}, threads=1)
     assert done.details["cooled_down"]
     assert done.details["train_bytes"] >= 1500
+
+
+@pytest.mark.parametrize("method", ["sandwich", "enas", "darts"])
+def test_pace_is_of_whole_turns_and_gives_text_for_seconds(evaluator, method):
+    ticks = iter(range(10_000))
+    own = with_plan(evaluator, method=method, shared_steps=5, policy_steps=2)
+    # a clock that is looked at between updates: one look a second
+    pace = measure_pace(own, clock=lambda: float(next(ticks)))
+    assert pace.update_seconds > 0
+    assert pace.train_bytes(0.0) == int(pace.update_bytes)
+    assert pace.train_bytes(100 * pace.update_seconds) == pytest.approx(
+        100 * pace.update_bytes, 0.1
+    )
+
+
+def test_the_flops_of_the_shared_training_are_one_jobs(evaluator, tmp_path):
+    own = evaluator.model_copy(update={"folder": tmp_path / "supernets"})
+    jobs = [request(evaluator, tmp_path / str(n), n) for n in range(2)]
+    first, second = (own.evaluate(job).details for job in jobs)
+    assert first["flops"] == first["supernet"]["flops"] > 0
+    assert second["flops"] == 0
+    # killed after the training and before its result was written: it still pays
+    assert own.evaluate(jobs[0]).details["flops"] == first["flops"]

@@ -23,7 +23,7 @@ from archsmith.data.token_file import TokenFile
 from archsmith.data.tokenizer import Tokenizer
 from archsmith.errors import CheckpointError
 from archsmith.evaluators.base import Evaluator, Progress, Request, Result
-from archsmith.evaluators.trunk_training import TrunkTraining
+from archsmith.evaluators.trunk_training import CLOCKS, TrunkTraining
 from archsmith.export.layout import prefix_num_bytes
 from archsmith.export.roundtrip import quantize_dequantize
 from archsmith.model.elastic import require_inside
@@ -45,6 +45,7 @@ from archsmith.trial import Limit
 
 LOGIT = "logit:"  # of `logit:DIMENSION=OPTION`, the metrics that say what a policy has learned
 _MARK = "inherited.json"  # the checkpoint of a score: nothing to train on from
+_PAYER = "trained-by"  # of a supernet's folder: the job that its FLOPs are entered for
 _PAUSE_SECONDS, _SIGN_SECONDS = 0.2, 5.0
 
 
@@ -84,6 +85,17 @@ class SharedWeightScoring(Evaluator):
         alone = Request(**{**vars(request), "checkpoint_in": begun})
         return self.trunk.evaluate(alone)
 
+    def warm_up(self, *, num_threads: int) -> None:
+        """As the trainings from scratch that may follow."""
+        self.trunk.warm_up(num_threads=num_threads)
+
+    def begin(self, *, seed: int, num_threads: int) -> Supernet:
+        """The supernet before its first update. Raises ConfigError, as `Supernet` does."""
+        torch.set_num_threads(num_threads)
+        parts = networks(self)
+        tokens, search = self.trunk._token_files(parts.largest, num_threads=num_threads)
+        return self._begin(parts, tokens, search, seed=seed)
+
     def _score(self, request: Request) -> Result:
         torch.set_num_threads(request.num_threads)
         parts = networks(self)
@@ -110,6 +122,8 @@ class SharedWeightScoring(Evaluator):
             checkpoint=mark,
             details={
                 "inherited": True,
+                # one job's in the ledger, like the seconds
+                "flops": manifest.flops if _payer(home) == str(request.checkpoint_dir) else 0.0,
                 "score": score.model_dump(mode="json"),
                 "score_seconds": time.perf_counter() - started,
                 "supernet": {
@@ -167,16 +181,8 @@ class SharedWeightScoring(Evaluator):
         tokens: TokenFile,
         search: TokenFile,
     ) -> SupernetManifest | None:
-        supernet = Supernet(
-            parts,
-            plan=self.plan,
-            recipe=self.trunk.recipe,
-            seed=request.seed,
-            tokens=tokens,
-            held_out=search,
-            context_tokens=self._context_tokens(tokens, parts.largest),
-            device=self.trunk.device,
-        )
+        write_text(home / _PAYER, str(request.checkpoint_dir))
+        supernet = self._begin(parts, tokens, search, seed=request.seed)
         if (home / MANIFEST).exists():
             # a killed job's leftover is a convenience: the folder is named by what it depends on
             with suppress(CheckpointError):
@@ -193,6 +199,21 @@ class SharedWeightScoring(Evaluator):
         reached = supernet.run(on_progress=report, should_stop=request.should_stop)
         supernet.save(home)
         return read_supernet(home) if reached else None
+
+    def _begin(
+        self, parts: Elastic, tokens: TokenFile, search: TokenFile, *, seed: int
+    ) -> Supernet:
+        return Supernet(
+            parts,
+            plan=self.plan,
+            recipe=self.trunk.recipe,
+            seed=seed,
+            tokens=tokens,
+            held_out=search,
+            context_tokens=self._context_tokens(tokens, parts.largest),
+            device=self.trunk.device,
+            clock=CLOCKS[self.trunk.clock],
+        )
 
     def _context_tokens(self, tokens: TokenFile, largest: Architecture) -> int | None:
         wanted = self.trunk.context_bytes
@@ -226,6 +247,10 @@ def _finished(home: Path) -> SupernetManifest | None:
     except CheckpointError:
         return None
     return manifest if manifest.finished else None
+
+
+def _payer(home: Path) -> str:
+    return (home / _PAYER).read_text(encoding="utf-8") if (home / _PAYER).is_file() else ""
 
 
 def _progress(reading: SupernetReading) -> Progress:

@@ -33,7 +33,7 @@ from archsmith.trial import Rung
 
 TRUNK_FOLDER = "trunk"
 _CURVE_GROWTH = 1.03  # bytes between two kept readings, as a ratio
-_CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 class TrunkTraining(Evaluator):
@@ -152,11 +152,11 @@ class TrunkTraining(Evaluator):
             tokens=tokens,
             context_tokens=context_tokens,
             device=self.device,
-            clock=_CLOCKS[self.clock],
+            clock=CLOCKS[self.clock],
         )
 
     def _load(self, path: Path, request: Request, recipe: Recipe, tokens: TokenFile) -> Trunk:
-        trunk = Trunk.load(path, tokens=tokens, clock=_CLOCKS[self.clock])
+        trunk = Trunk.load(path, tokens=tokens, clock=CLOCKS[self.clock])
         given = {
             "architecture": (trunk.architecture.network_hash, request.architecture.network_hash),
             "recipe": (trunk.recipe, recipe),

@@ -19,7 +19,7 @@ from archsmith.errors import ConfigError, InfeasibleError
 from archsmith.space.space import ArchitectureSpace
 
 SHARED = ("num_hidden_layers", "hidden_size", "intermediate_ratio", "heads_per_kv_head")
-_FREE = "quantization"  # of the file; it changes no weight
+MAY_VARY = (*SHARED, "quantization")  # the last is the file's, and changes no weight
 _MOST_MEMBERS = 20_000
 
 
@@ -45,7 +45,7 @@ def elastic(
     (branch,) = space.branches
     varied = [d.name for d in branch.dimensions if len(d.choices) > 1]
     for name in varied:
-        if name not in (*SHARED, _FREE):
+        if name not in MAY_VARY:
             raise ConfigError(
                 f"networks that differ in {name} cannot share weights; leave one choice of it"
             )

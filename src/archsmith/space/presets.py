@@ -168,6 +168,11 @@ class SpaceConfig(Spec):
         )
 
 
+def key_of(dimension: str) -> str:
+    """The key of the `[space]` section that sets a dimension's choices."""
+    return next(key for key, name in _OVERRIDES.items() if name == dimension)
+
+
 def portable(**settings: Any) -> ArchitectureSpace:
     """Dense families; whatever is in it loads in stock transformers and in llama.cpp."""
     return SpaceConfig(preset="portable", **settings).build()

@@ -3,6 +3,7 @@
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from archsmith.config import Spec
 from archsmith.halving.settings import Halving
@@ -14,7 +15,14 @@ class Strategy(Spec, ABC):
 
     The same problem, history and generator state give the same proposal: a killed search, a
     second worker and a replay are one code path.
+
+    Attributes:
+        supernet_methods: the trainings of shared weights that it is meant for, the usual one
+            first: a search file that names it has its candidates scored with inherited weights.
+            Empty for strategies that take scores of any kind.
     """
+
+    supernet_methods: ClassVar[tuple[str, ...]] = ()
 
     type: str
 

@@ -10,7 +10,7 @@ samples.
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from archsmith.strategies._policy import Weighed, propose_by_policy
 from archsmith.strategies.base import Strategy
@@ -20,8 +20,11 @@ from archsmith.trial import Observation, Problem, Proposal
 class Darts(Strategy):
     """Proposes the networks a differentiated mixture favours, the best first.
 
-    Needs the evaluator `supernet` with the method `darts`; without it, plain sampling.
+    A search file that names it trains a supernet with the method `darts`. From Python it needs the
+    evaluator `supernet` with that method; without it, plain sampling.
     """
+
+    supernet_methods: ClassVar[tuple[str, ...]] = ("darts",)
 
     type: Literal["darts"] = "darts"
 

@@ -9,7 +9,7 @@ policy, and where the space is no supernet's, it samples.
 import bisect
 import random
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from archsmith.strategies._policy import Weighed, propose_by_policy
 from archsmith.strategies.base import Strategy
@@ -21,8 +21,11 @@ _DRAWS = 300  # that may be known or infeasible before the most likely new netwo
 class Enas(Strategy):
     """Proposes draws from a policy that was trained in turns with shared weights.
 
-    Needs the evaluator `supernet` with the method `enas`; without it, plain sampling.
+    A search file that names it trains a supernet with the method `enas`. From Python it needs the
+    evaluator `supernet` with that method; without it, plain sampling.
     """
+
+    supernet_methods: ClassVar[tuple[str, ...]] = ("enas",)
 
     type: Literal["enas"] = "enas"
 

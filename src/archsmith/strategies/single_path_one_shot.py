@@ -9,7 +9,7 @@ children are crossovers, half mutants, and limits are kept throughout.
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -22,14 +22,17 @@ from archsmith.trial import Observation, Problem, Proposal
 class SinglePathOneShot(Strategy):
     """Evolution in generations, meant for scores with inherited weights.
 
-    Works with every evaluator; with several objectives the best are those the fewest others
-    dominate.
+    A search file that names it has them, by `[supernet] method = "single_path"` unless told
+    "sandwich". From Python it works with every evaluator; with several objectives the best are
+    those the fewest others dominate.
 
     Attributes:
         population_size: networks of a generation, the first one sampled.
         num_parents: best networks so far that the next generation descends from.
         crossover_share: children with two parents; the others are mutants.
     """
+
+    supernet_methods: ClassVar[tuple[str, ...]] = ("single_path", "sandwich")
 
     type: Literal["single_path_one_shot"] = "single_path_one_shot"
     population_size: PositiveInt = 50
