@@ -41,6 +41,7 @@ from archsmith.workflow.search_config import (
     SearchConfig,
     TokenizerConfig,
 )
+from archsmith.workflow.supernet_config import SupernetConfig
 
 FOLDER = Path(__file__).parent / "reference"
 MARK = "<!-- Written by docs/generate.py; change the code, then run it again. -->\n"
@@ -50,6 +51,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "corpus.dataset": HubDataset,
     "tokenizer": TokenizerConfig,
     "space": SpaceConfig,
+    "supernet": SupernetConfig,
     "plan": PlanConfig,
     "device": DeviceConfig,
     "training": Recipe,
@@ -89,7 +91,8 @@ TEXTS: dict[type[BaseModel], dict[str, str]] = {
         'without `timeout`. Text such as "200MB" is read',
         "context_bytes": "text that one context covers, whatever the vocabulary",
         "rungs": "shares of the plan at which candidates are compared, rising. Rungs that end "
-        "before twice the warm-up or before 200 updates are dropped",
+        "before twice the warm-up or before 200 updates are dropped. With `[supernet]`, the least "
+        "and the most that finalists are trained to from scratch",
         "reduction_factor": "one of so many candidates goes on from a rung; rounded to a whole "
         "number, at least 2",
         "search_share": "share of the time, after preparation and export, that the search gets",

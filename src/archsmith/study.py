@@ -429,6 +429,29 @@ class Study:
                 raise EvaluationError(f"trial {job.number} could not be cooled down: {job.error}")
         return found
 
+    def train_on(
+        self, trials: Sequence[TrialRecord], *, train_bytes: int, **settings: Any
+    ) -> list[JobRecord]:
+        """Train trials on to so much text from their checkpoints and cool them down, side by side.
+
+        A score with inherited weights is the beginning of nothing: it is trained from scratch.
+
+        Args:
+            trials: each with the checkpoint of its last rung, in the order they are taken up.
+            train_bytes: bytes of text from the beginning of each trunk.
+            settings: as `repeat` has them.
+
+        Returns:
+            The jobs in the order of `trials`: done, failed, or open where the time was up.
+
+        Raises:
+            CheckpointError: one has no checkpoint.
+            SearchInterrupted: stopped by Ctrl-C or SIGTERM, after checkpointing.
+        """
+        options = {"cooldown": True}
+        jobs = [self._extension(trial.number, train_bytes, None, options, None) for trial in trials]
+        return run_side_by_side(self.store, self.study_name, jobs, **settings)
+
     def repeat(self, repeats: Sequence[Repeat], **settings: Any) -> list[JobRecord]:
         """Train trials again from scratch to the last rung they finished, through the same queue.
 

@@ -13,7 +13,7 @@ STATUS_KEYS = {
 REPORT_KEYS = STATUS_KEYS | {
     "verdict", "arms", "all_trials", "corpus", "environment", "calibration", "suggestion",
     "settings", "recommended", "anytime", "contributions", "test_openings",
-    "horizon", "latency", "finalists", "repeats",
+    "horizon", "latency", "finalists", "repeats", "supernet",
 }  # fmt: skip
 
 

@@ -46,6 +46,16 @@ def command(*, config_file: Path, timeout: str | None, as_json: bool, quiet: boo
     for limit in config.limits:
         click.echo(f"limit      {limit}")
     click.echo(f"suggested  {plan.suggestion.architecture.summary()}")
+    if plan.supernet is not None:
+        shared = plan.supernet
+        click.echo(
+            f"supernet   {shared.plan.method}: {shared.num_members:,} networks in "
+            f"{shared.largest}, {format_bytes(shared.plan.train_bytes)} of text, "
+            f"{shared.num_updates:,} updates, about {format_seconds(shared.seconds)}"
+        )
+        click.echo("           scores are inherited; the rungs are what finalists are trained to")
+        if shared.warning:
+            click.echo(f"warning    {shared.warning}")
     for rung in plan.rungs:
         click.echo(
             f"rung {rung.index}     {format_bytes(rung.train_bytes)} of text, "

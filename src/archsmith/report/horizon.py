@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from archsmith.device.spread import TIE, Spread, tied
 from archsmith.report.figures import show_rate
+from archsmith.report.inherited import inherited_sentence
 from archsmith.report.study_report import ArmRow, CurvePoint, StudyReport, TrialRow
 from archsmith.units import format_bytes, format_seconds
 
@@ -56,10 +57,10 @@ def horizon(report: StudyReport) -> Horizon | None:
 
 
 def horizon_sentence(report: StudyReport) -> str:
-    """How far training went, in words; empty before anything was trained."""
+    """How far training went, in words, and where scores are inherited; empty before training."""
     found = horizon(report)
     if found is None:
-        return _rung_sentence(report)
+        return inherited_sentence(report) or _rung_sentence(report)
     parts = []
     if found.train_bytes is not None:
         parts.append(f"on {_span(found.train_bytes, format_bytes)} of text")
@@ -72,7 +73,7 @@ def horizon_sentence(report: StudyReport) -> str:
             "favours shallow, wide networks"
         )
         text += ": see them at equal bytes as well." if equal_bytes(report) else "."
-    return text
+    return f"{text} {inherited_sentence(report)}".rstrip()
 
 
 def equal_bytes(report: StudyReport) -> EqualBytes | None:

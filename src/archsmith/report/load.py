@@ -3,8 +3,8 @@
 What the store does not keep as a row it keeps as a note: `arms` (a list of `trial.ArmResult`),
 `corpus`, `environment`, `calibration`, `suggestion`, `floors` (name to bits per byte), `plan`
 (phase to seconds), `verdict` (`primary_baseline` and `margin`, fixed beforehand, with `time`),
-`test_opened` (a list of `time` and `what`), `finalists`, `repeats`, `phase`, `command`. All are
-optional.
+`test_opened` (a list of `time` and `what`), `finalists`, `repeats`, `supernet`, `phase`, `command`.
+All are optional.
 
 Details of an arm that have a place of their own, where they are there: `seed`, `role` (`maximizer`
 marks the primary baseline), `split` (which held-out text), `epochs`, `train_bytes`,
@@ -79,6 +79,7 @@ def load_study(store: Store, name: str) -> StudyReport:
         anytime=anytime_curves(trials, entries, arms),
         finalists=read_finalists(notes.get("finalists"), summaries),
         repeats=_mapping(notes.get("repeats")),
+        supernet=_mapping(notes.get("supernet")),
         openings=_openings(notes.get("test_opened"), name),
         fixed=claims.get("time"),
         trained=min((job.started for t in trials for job in t.jobs if job.started), default=None),

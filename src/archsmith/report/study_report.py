@@ -223,6 +223,8 @@ class StudyReport:
         finalists: the winner first; empty before the selection.
         repeats: what of them was planned to be trained again (`planned`, `room_seconds`), why
             nothing was (`reason`), and one training's standard deviation (`seed_noise`).
+        supernet: where scores are inherited: the training of the shared weights as `planned` and
+            as `trained`, and the `finalists` trained from scratch; else empty.
         openings: of the sealed test split, in order of time.
         fixed: when the primary comparison and the margin were noted, seconds since 1970.
         trained: when the first training began.
@@ -256,6 +258,7 @@ class StudyReport:
     anytime: tuple[AnytimeCurve, ...] = ()
     finalists: tuple[FinalistRow, ...] = ()
     repeats: Mapping[str, Any] = field(default_factory=dict)
+    supernet: Mapping[str, Any] = field(default_factory=dict)
     openings: tuple[Opening, ...] = ()
     fixed: float | None = None
     trained: float | None = None

@@ -1,12 +1,14 @@
 """What a search would do, found out without training: the plan that `archsmith check` prints."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from archsmith.budget import Budget
 from archsmith.config import Spec
 from archsmith.data.splits import Split
 from archsmith.trial import Rung
+from archsmith.workflow.inheriting import PlannedSupernet, inheriting_for, trunk_training
 from archsmith.workflow.planning import plan_budget, plan_ladder
 from archsmith.workflow.search_config import SearchConfig
 from archsmith.workflow.suggesting import make_suggestion
@@ -33,6 +35,8 @@ class Plan(Spec):
         seconds_per_rung: training time of the suggestion up to each rung, on one core.
         epochs: how often the final training reads the corpus.
         checkpoint_bytes: of one trial, estimated from the suggestion's size.
+        supernet: the shared weights that candidates are scored with; None where each of them is
+            trained by itself. `rungs` are then what finalists are trained to.
     """
 
     corpus: tuple[str, ...]
@@ -45,6 +49,7 @@ class Plan(Spec):
     epochs: float
     checkpoint_bytes: int
     budget: Budget | None
+    supernet: PlannedSupernet | None = None
 
 
 def check(
@@ -56,7 +61,8 @@ def check(
     """Prepare the corpus, suggest, and lay out the phases.
 
     Raises:
-        ConfigError, CorpusError: the file or the text will not do.
+        ConfigError, CorpusError: the file or the text will not do, or the networks of the space
+            cannot share weights where they shall.
         InfeasibleError: nothing meets the limits.
         MissingExtraError: the packages that exporting needs are missing.
     """
@@ -71,6 +77,12 @@ def check(
         num_threads=1,
     )
     rungs = plan_ladder(config, suggestion, workspace.bytes_per_token)
+    inheriting = inheriting_for(
+        config,
+        workspace,
+        trunk=partial(trunk_training, workspace, protocol=config.protocol),
+        search_seconds=None if budget is None else budget.search_seconds,
+    )
     first = suggestion.rows[0]
     return Plan(
         corpus=tuple(workspace.corpus.report.lines()),
@@ -92,4 +104,5 @@ def check(
         epochs=first.train_bytes / workspace.corpus.split_bytes(Split.TRAIN),
         checkpoint_bytes=_CHECKPOINT_BYTES_PER_PARAM * first.architecture.num_params,
         budget=budget,
+        supernet=None if inheriting is None else inheriting.plan(),
     )

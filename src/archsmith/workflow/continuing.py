@@ -26,7 +26,7 @@ from archsmith.workflow.model_folder import (
 )
 from archsmith.workflow.pipeline import Pipeline
 from archsmith.workflow.search_config import load_search_config
-from archsmith.workflow.selection import trunk_of
+from archsmith.workflow.selection import trained_trunk
 from archsmith.workflow.stock_model import load_stock_model
 from archsmith.workflow.training import train_interruptibly
 from archsmith.workflow.watcher import Watcher
@@ -52,6 +52,8 @@ def train_trial(
 ) -> TrainedModel:
     """Extend a trial's trunk (the best one's by default) and cool it down into `output_dir`.
 
+    A trial that has nothing but an inherited score is trained from scratch.
+
     Raises:
         ConfigError: there is no such trial, or it has no checkpoint.
         StoreError: there is no such study.
@@ -61,7 +63,7 @@ def train_trial(
     pipeline = Pipeline(config, root=root, watcher=watching)
     study = load_study(study_name=pipeline.name, storage=pipeline.store)
     chosen = choose_trial(study, trial)
-    size = chosen.architecture.vocab_size
+    size, trunk = chosen.architecture.vocab_size, trained_trunk(chosen)
     workspace = pipeline.workspace
     return train_interruptibly(
         chosen.architecture,
@@ -73,7 +75,7 @@ def train_trial(
         output_dir=output_dir,
         max_seconds=max_seconds,
         train_bytes=train_bytes,
-        checkpoint=study.checkpoint_root / trunk_of(chosen).checkpoint_out,
+        checkpoint=None if trunk is None else study.checkpoint_root / trunk.checkpoint_out,
         seed=config.seed,
         num_threads=min(pipeline.threads, lone_threads()),
         on_progress=lambda progress: watching.training(f"trial {chosen.number}", progress),
@@ -206,11 +208,17 @@ def _finish_best(config_file: Path, output_dir: Path, watcher: Watcher) -> Train
     pipeline = Pipeline(config, root=root)
     study = load_study(study_name=pipeline.name, storage=pipeline.store)
     trial = choose_trial(study, None)
+    trunk = trained_trunk(trial)
+    if trunk is None:
+        raise ConfigError(
+            f"trial {trial.number}, the best so far, has an inherited score and was not trained "
+            "itself; 'archsmith train' trains it from scratch, and its folder can be exported"
+        )
     return train_trial(
         config_file,
         trial=trial.number,
         output_dir=output_dir,
         # the trunk has all this text already: what is left is the cooldown
-        train_bytes=trunk_of(trial).train_bytes,
+        train_bytes=trunk.train_bytes,
         watcher=watcher,
     )

@@ -58,6 +58,21 @@ class FinalistJobs:
             jobs = self.study.cool_down(trials, **self._settings())
         return {job.number: self._weights(job) for job in jobs}
 
+    def train_from_scratch(
+        self, trials: Sequence[TrialRecord], *, train_bytes: int, timeout: float | None
+    ) -> dict[int, FinalistRun]:
+        """Trials whose scores are inherited, trained by themselves and cooled down, by number; what
+        is not done when the time is up is left out. Raises as `Study.train_on`."""
+        with self._timed():
+            jobs = self.study.train_on(
+                trials, train_bytes=train_bytes, timeout=timeout, **self._settings()
+            )
+        return {
+            job.number: self._run(Training(job.number, job.seed), job, trial.architecture)
+            for trial, job in zip(trials, jobs, strict=True)
+            if not job.is_open
+        }
+
     def train_again(
         self,
         trainings: Sequence[Training],

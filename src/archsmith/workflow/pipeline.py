@@ -40,6 +40,15 @@ from archsmith.workflow.finalist_jobs import FinalistJobs
 from archsmith.workflow.fitting import fitted, measure_latency
 from archsmith.workflow.floors import measure_floors
 from archsmith.workflow.handover import Handover, Yardstick, hand_over
+from archsmith.workflow.inherited_finalists import InheritedSelecting, select_inherited
+from archsmith.workflow.inheriting import (
+    Inheriting,
+    inherited_rung,
+    inheriting_for,
+    read_plan,
+    settle_plan,
+    trunk_training,
+)
 from archsmith.workflow.model_folder import TrainedModel, TrainingRecord, load_model_folder
 from archsmith.workflow.planning import plan_budget, plan_ladder
 from archsmith.workflow.search_config import SearchConfig
@@ -163,6 +172,9 @@ class Pipeline:
 
     def study(self, suggestion: Suggestion, *, start_rows: int | None = None) -> Study:
         """The study, made or continued; it begins with the suggestion's first `start_rows` rows."""
+        planned = settle_plan(self._inheriting, self._notes, clock=self._clock)
+        if planned is not None and planned.warning:
+            self.watcher.note(planned.warning)
         rungs = self._rungs(suggestion)
         needs_latency = any(
             metric == "decode_ms_per_token"
@@ -258,7 +270,8 @@ class Pipeline:
     ) -> TrainedModel:
         """Extend the winner's trunk over the time left, cool it down.
 
-        Where other rates were found to be better, it is the trunk that was trained with them.
+        Where other rates were found to be better, it is the trunk that was trained with them; where
+        its score was inherited and it was not trained since, it begins from scratch.
         """
         trial = next(one for one in study.trials if one.number == winner.trial)
         train_bytes = None
@@ -269,6 +282,7 @@ class Pipeline:
         self.begin("final training", max_seconds)
         started, flops = self._clock(), 0.0
         trunk = trunk_to_extend(trial, winner)
+        before = 0.0 if trunk is None else float(trunk.details.get("flops", 0.0))
         if winner.rate_factor != 1.0:
             rates = scaled_rates(recipe, trial.architecture, winner.rate_factor)
             recipe = recipe.model_copy(update=rates)
@@ -280,11 +294,11 @@ class Pipeline:
                 output_dir=self.workspace.output_dir / "winner" / f"trial-{trial.number}",
                 max_seconds=max_seconds,
                 train_bytes=train_bytes,
-                checkpoint=study.checkpoint_root / trunk.checkpoint_out,
+                checkpoint=None if trunk is None else study.checkpoint_root / trunk.checkpoint_out,
                 num_threads=num_threads or min(self.threads, lone_threads()),
                 should_stop=should_stop,
             )
-            flops = model.record.flops - float(trunk.details.get("flops", 0.0))
+            flops = model.record.flops - before
             return model
         finally:
             self._notes.spend("final training", self._clock() - started, flops=flops)
@@ -383,17 +397,26 @@ class Pipeline:
     # parts
 
     def evaluator(self, recipe: Recipe) -> Any:
-        """What every candidate is trained and scored by."""
-        from archsmith.evaluators.trunk_training import TrunkTraining
+        """What every candidate is scored by: trained by itself, or with inherited weights."""
+        if self._inheriting is None:
+            return self.trunk_training(recipe)
+        planned = read_plan(self._notes)
+        assert planned is not None, "shared weights are planned before the study begins"
+        return self._inheriting.evaluator(recipe, planned.plan)
 
-        assert self.workspace.tokenizer
-        return TrunkTraining(
-            corpus=self.workspace.corpus.directory,
-            tokenizer=self.workspace.tokenizer_path,
-            token_files=self.workspace.tokens_dir,
-            recipe=recipe,
-            protocol=self.rung_protocol,
-            clock="cpu" if self.in_one_process else "wall",
+    def trunk_training(self, recipe: Recipe) -> Any:
+        """What trains and scores every network by itself."""
+        clock: Literal["wall", "cpu"] = "cpu" if self.in_one_process else "wall"
+        return trunk_training(self.workspace, recipe, protocol=self.rung_protocol, clock=clock)
+
+    @cached_property
+    def _inheriting(self) -> Inheriting | None:
+        """Weights that all candidates share, where the search file asks for them."""
+        return inheriting_for(
+            self.config,
+            self.workspace,
+            trunk=self.trunk_training,
+            search_seconds=None if self.budget is None else self.budget.search_seconds,
         )
 
     @cached_property
@@ -473,7 +496,7 @@ class Pipeline:
             **options,
         )
 
-    def _selecting(self, study: Study) -> Selecting:
+    def _selecting(self, study: Study) -> Selecting | InheritedSelecting:
         """The selection among a study's finalists."""
         jobs = FinalistJobs(
             study=study,
@@ -484,6 +507,10 @@ class Pipeline:
             executor=self._executor,
             clock=self._clock,
         )
+        if self._inheriting is not None:
+            return select_inherited(
+                jobs, suggestion=self.suggestion(), budget=self.budget, notes=self._notes
+            )
         return Selecting(jobs=jobs, horizon=self._horizon, budget=self.budget, notes=self._notes)
 
     def _calibrate(self, suggestion: Suggestion, seconds: float) -> None:
@@ -491,7 +518,7 @@ class Pipeline:
         started = self._clock()
         found = calibrate_suggestions(
             suggestion,
-            self.evaluator(self.config.training),
+            self.trunk_training(self.config.training),
             config=self.config,
             bytes_per_token=self.workspace.bytes_per_token,
             seconds=seconds,
@@ -505,6 +532,9 @@ class Pipeline:
         """The ladder; a continued study keeps the one it was started with."""
         if self._notes.exist:
             return tuple(Rung.model_validate(r) for r in self.store.study(self.name).spec["rungs"])
+        planned = read_plan(self._notes)
+        if planned is not None:
+            return (inherited_rung(planned, self.config, suggestion),)
         return plan_ladder(self.config, suggestion, self.workspace.bytes_per_token)
 
     def _halving(self) -> Halving:
@@ -513,6 +543,7 @@ class Pipeline:
         if self._notes.exist:
             return Halving.model_validate(self.store.study(self.name).spec["halving"])
         alone = search_objectives(self.config.objectives) == ("bits_per_byte",)
+        alone = alone and self._inheriting is None
         seconds = self.budget.training_seconds if self.budget is not None and alone else None
         own: Halving | None = self.config.strategy.halving()
         return own or Halving(

@@ -8,6 +8,7 @@ from archsmith.halving.rungs import plan_rungs
 from archsmith.trial import Rung
 from archsmith.workflow.search_config import PlanConfig, SearchConfig
 from archsmith.workflow.suggestion import Suggestion
+from archsmith.workflow.supernet_config import SupernetConfig
 
 # No rung ends before so many updates, nor before twice the warm-up.
 LEAST_UPDATES = 200
@@ -19,6 +20,8 @@ _REPEATED_FROM_SECONDS = 600.0
 # down first; and what training them again may take of the latter. One training of a tenth of the
 # plan, cooled down, takes 0.32 of a search with the default shares.
 _UNCOOLED_SHARE, _COOLED_SHARE, REPEATS_SHARE = 0.95, 0.85, 0.4
+# Of what the training of shared weights leaves: about a second for each candidate.
+SCORING_SHARE = 0.3
 
 
 def plan_budget(config: SearchConfig) -> Budget:
@@ -61,11 +64,16 @@ def may_repeat(plan: PlanConfig, budget: Budget | None) -> bool:
     return asked and (budget is None or budget.search_seconds >= _REPEATED_FROM_SECONDS)
 
 
-def trial_shares(plan: PlanConfig, budget: Budget) -> tuple[float, ...]:
+def trial_shares(
+    plan: PlanConfig, budget: Budget, *, supernet: SupernetConfig | None = None
+) -> tuple[float, ...]:
     """Shares of the search's time at which its trials may end, the last of which they do.
 
-    At an earlier one they end where the finalists can be trained again in what remains.
+    At an earlier one they end where the finalists can be trained again in what remains. Of what the
+    training of shared weights leaves, scores get little: most is for finalists, from scratch.
     """
+    if supernet is not None:
+        return (supernet.share + SCORING_SHARE * (1.0 - supernet.share),)
     if not cools_finalists(budget):
         return (_UNCOOLED_SHARE,)
     if may_repeat(plan, budget):

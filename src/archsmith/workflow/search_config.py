@@ -14,6 +14,7 @@ from archsmith.strategies.law_guided import LawGuided
 from archsmith.train.recipe import Recipe
 from archsmith.trial import Limit, known_metric
 from archsmith.units import parse_bytes, parse_seconds
+from archsmith.workflow.supernet_config import SupernetConfig, require_one_kind, settle
 
 
 class TokenizerConfig(Spec):
@@ -132,6 +133,7 @@ class SearchConfig(Spec):
     tokenizer: TokenizerConfig = TokenizerConfig()
     space: SpaceConfig = SpaceConfig()
     strategy: of_kind(Strategy, "strategies") = LawGuided()  # type: ignore[valid-type]
+    supernet: SupernetConfig | None = None
     training: Recipe = Recipe()
     plan: PlanConfig = PlanConfig()
     device: DeviceConfig = DeviceConfig()
@@ -156,6 +158,28 @@ class SearchConfig(Spec):
         if self.timeout is None and self.plan.train_bytes is None:
             raise ValueError("without a timeout, plan.train_bytes says how long to train")
         return self
+
+    @model_validator(mode="after")
+    def _can_share_weights(self) -> Self:
+        if self.shared_weights is None:
+            return self
+        if "train_seconds" in self.objectives:
+            raise ValueError(
+                "objectives: 'train_seconds' says nothing where candidates are not trained alone; "
+                "leave it out, or [supernet] and its strategies"
+            )
+        require_one_kind(
+            self.space,
+            vocab_sizes=self.tokenizer.vocab_sizes,
+            has_tokenizer_file=self.tokenizer.file is not None,
+        )
+        return self
+
+    @property
+    def shared_weights(self) -> SupernetConfig | None:
+        """`[supernet]` with its method, also where the strategy implies it; None where every
+        candidate is trained by itself."""
+        return settle(self.supernet, self.strategy)
 
 
 def load_search_config(path: Path, **overrides: Any) -> tuple[SearchConfig, Path]:

@@ -75,7 +75,7 @@ def run_search(
     if budget is None:
         search_for(None, is_last=True)
         return
-    shares = trial_shares(config.plan, budget)
+    shares = trial_shares(config.plan, budget, supernet=config.shared_weights)
     for share in shares:
         if share > shares[0] and is_enough():
             return

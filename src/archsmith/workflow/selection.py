@@ -250,12 +250,31 @@ def trunk_of(trial: TrialRecord) -> JobRecord:
     return job
 
 
-def trunk_to_extend(trial: TrialRecord, finalist: Finalist) -> JobRecord:
+def is_inherited(job: JobRecord) -> bool:
+    """Whether a job scored inherited weights: it has left no trunk."""
+    return bool(job.details.get("inherited"))
+
+
+def trained_trunk(trial: TrialRecord) -> JobRecord | None:
+    """The job that left the trunk of a trial; where its score is inherited, what it was trained to
+    from scratch since, or None."""
+    job = trunk_of(trial)
+    if not is_inherited(job):
+        return job
+    alone = [
+        other
+        for other in trial.jobs
+        if other.kind is JobKind.EXTEND and other.state is JobState.DONE and other.checkpoint_out
+    ]
+    return max(alone, key=lambda other: other.train_bytes, default=None)
+
+
+def trunk_to_extend(trial: TrialRecord, finalist: Finalist) -> JobRecord | None:
     """The job whose trunk the final training goes on from: the search's own, or where the finalist
-    was better at other rates, the one that was trained with them."""
+    was better at other rates, the one that was trained with them. None: it begins from scratch."""
     run = finalist.trunk
     if run is None or finalist.rate_factor == 1.0:
-        return trunk_of(trial)
+        return trained_trunk(trial)
     return next(
         job
         for job in trial.jobs
