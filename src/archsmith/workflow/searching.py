@@ -49,23 +49,30 @@ def run_search(
                 notes.put(SPENT, before + noted - started)
             watcher.event(event)
 
+        def run(*, n_trials: int | None, n_jobs: int) -> StopReason:
+            return study.optimize(
+                evaluator,
+                n_trials=n_trials,
+                timeout=seconds,
+                n_jobs=n_jobs,
+                executor=executor,
+                clock=clock,
+                on_event=tell,
+                # a second thread gains little on small networks and loses much to neighbours
+                threads=1,
+            )
+
         try:
+            if config.shared_weights is not None and config.n_jobs > 1 and not _scored(study):
+                # one job trains what all inherit; others would wait for it, and be paid for that
+                run(n_trials=1, n_jobs=1)
+                if seconds is not None and _scored(study):
+                    seconds = max(seconds - (clock() - started), 0.0)
             while True:
-                reason = study.optimize(
-                    evaluator,
-                    n_trials=config.n_trials,
-                    timeout=seconds,
-                    n_jobs=config.n_jobs,
-                    executor=executor,
-                    clock=clock,
-                    on_event=tell,
-                    # a second thread gains little on small networks and loses much to neighbours
-                    threads=1,
-                )
-                trials = study.trials
-                if not is_last or seconds is None or any(trial.rung >= 0 for trial in trials):
+                reason = run(n_trials=config.n_trials, n_jobs=config.n_jobs)
+                if not is_last or seconds is None or _scored(study):
                     return reason is StopReason.TIMEOUT
-                if not any(trial.state is TrialState.PENDING for trial in trials):
+                if not any(trial.state is TrialState.PENDING for trial in study.trials):
                     return False
                 # the first trunk goes on: what the final training extends is not lost time
                 watcher.note("no first rung is finished yet; the search goes on until one is")
@@ -82,3 +89,8 @@ def run_search(
         left = budget.search_seconds * share - float(notes.get(SPENT) or 0.0)
         if left > 0 and not search_for(left, is_last=share == shares[-1]):
             return
+
+
+def _scored(study: Study) -> bool:
+    """Whether a candidate has finished its first rung."""
+    return any(trial.rung >= 0 for trial in study.trials)

@@ -25,8 +25,8 @@ class SupernetConfig(Spec):
     `single_path_one_shot`, `enas` and `darts` imply this section.
 
     Attributes:
-        method: which networks an update trains, see docs/how-to/share-weights.md; left out, what
-            the strategy needs, `sandwich` where it needs none.
+        method: which networks an update trains; left out, what the strategy needs, `sandwich`
+            where it needs none.
         train_bytes: text the shared weights are trained on. Without it, what `share` of the
             search's time allows; without a `timeout` too, as much as `plan.train_bytes`.
         share: of the search's time, for the training of the shared weights.
