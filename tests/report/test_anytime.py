@@ -9,7 +9,7 @@ from archsmith.report.anytime_plot import anytime_plot
 from archsmith.report.certificate_facts import certificate_facts
 from archsmith.report.load import load_study
 from archsmith.report.study_report import AnytimePoint, StudyReport
-from archsmith.store.records import NewJob
+from archsmith.store.records import JobKind, NewJob
 from archsmith.store.store import Store, connect
 from archsmith.trial import ArmResult, Proposal
 
@@ -37,12 +37,14 @@ def store(tmp_path: Path) -> Store:
     return found
 
 
-def finish(store: Store, score: float, flops: float, *, seconds: float = 10.0) -> int:
+def finish(
+    store: Store, score: float, flops: float, *, seconds: float = 10.0, inherited: bool = False
+) -> int:
     job = store.queue.claim("notes", owner="worker", lease_seconds=60)
     assert job is not None
     store.queue.finish(
         job, metrics={"bits_per_byte": score}, cpu_seconds=seconds, wall_seconds=2 * seconds,
-        details={"flops": flops, "trunk_seconds": seconds},
+        details={"flops": flops, "trunk_seconds": seconds, "inherited": inherited},
     )  # fmt: skip
     return job.number
 
@@ -85,6 +87,27 @@ def test_the_search_counts_what_failed_and_its_trunks_once(store: Store) -> None
         AnytimePoint(52.0 + 80.0, 450.0 + 700.0, 1.8),
     )
     assert baseline.points == (AnytimePoint(30.0, 400.0, 2.1), AnytimePoint(90.0, 800.0, 1.9))
+
+
+def test_shared_weights_and_the_trunk_that_follows_them_both_count(store: Store) -> None:
+    finish(store, 2.5, 500.0, inherited=True)  # it trained what all inherit
+    finish(store, 2.6, 0.0, inherited=True)
+    finish(store, 2.7, 0.0, inherited=True)
+    alone = NewJob(number=0, kind=JobKind.EXTEND, rung=0, fraction=0.1, train_bytes=3000)
+    store.queue.enqueue("notes", alone)
+    finish(store, 2.4, 300.0, seconds=20.0)
+    winner = ArmResult(
+        name="search winner", kind="search", trial=0, metrics={"bits_per_byte": 1.9},
+        architecture=WINNER.model_dump(mode="json"), curve=((10000, 60.0, 1.8),),
+        details={"num_threads": 1, "train_flops": 1000.0, "train_bytes": 10000},
+    )  # fmt: skip
+    store.put_note("notes", "arms", [winner.model_dump(mode="json")])
+    (search,) = load_study(store, "notes").anytime
+    assert search.points == (
+        AnytimePoint(10.0, 500.0, 2.5),
+        # from the 20 seconds and 300 FLOPs on that its own training had taken
+        AnytimePoint(50.0 + 40.0, 800.0 + 700.0, 1.8),
+    )
 
 
 def test_a_search_under_way_has_a_curve(store: Store) -> None:

@@ -91,6 +91,18 @@ def test_a_continued_trunk_enters_only_what_is_new(store: Store) -> None:
     assert [entry.flops for entry in store.ledger("x")] == [100.0, 200.0, 50.0]
 
 
+def test_what_follows_an_inherited_score_is_new_from_its_start(store: Store) -> None:
+    """The first job tells what the shared weights took; a trunk begun after it is no part of it."""
+    add(store, 0)
+    shared = {"flops": 1000.0, "inherited": True}
+    store.queue.finish(claim(store), metrics={}, checkpoint="mark", details=shared)
+    for target, told in ((9, 70.0), (12, 90.0)):
+        alone = {"rung": 0, "fraction": 0.5, "label": str(target), "checkpoint_in": "mark"}
+        store.queue.enqueue("x", NewJob(number=0, kind=JobKind.EXTEND, train_bytes=target, **alone))
+        store.queue.finish(claim(store), metrics={}, details={"flops": told})
+    assert [entry.flops for entry in store.ledger("x")] == [1000.0, 70.0, 20.0]
+
+
 def test_jobs_are_claimed_oldest_first_and_once(store: Store) -> None:
     for number in range(3):
         add(store, number)

@@ -14,6 +14,7 @@ from archsmith.workflow.search_config import PlanConfig
 from archsmith.workflow.searching import run_search
 from archsmith.workflow.selecting import Selecting
 from archsmith.workflow.selection import Horizon
+from archsmith.workflow.supernet_config import SupernetConfig
 from helpers_workflow import Recorder
 
 
@@ -27,11 +28,18 @@ class Searched:
     def __init__(self, *, rungs: int = 0, reason: StopReason = StopReason.TIMEOUT) -> None:
         self.now = 0.0
         self.asked: list[float | None] = []
+        self.slots: list[tuple[int | None, object]] = []
         self.reason = reason
         self._rungs = rungs
 
-    def optimize(self, evaluator: object, *, timeout: float | None, **rest: object) -> StopReason:
+    def optimize(
+        self, evaluator: object, *, timeout: float | None, n_trials: int | None, **rest: object
+    ) -> StopReason:
         self.asked.append(timeout)
+        self.slots.append((n_trials, rest["n_jobs"]))
+        if n_trials is not None:
+            self.now += 100.0
+            return StopReason.N_TRIALS
         self.now += timeout or 7.0
         return self.reason
 
@@ -52,12 +60,21 @@ def budget(search_seconds: float = 1000.0) -> Budget:
     )
 
 
-def searched(study: Searched, *, enough: bool = False, spent: float = 0.0, **plan: Any) -> Notes:
+def searched(
+    study: Searched,
+    *,
+    enough: bool = False,
+    spent: float = 0.0,
+    supernet: SupernetConfig | None = None,
+    n_jobs: int = 2,
+    **plan: Any,
+) -> Notes:
     notes = Notes(search_seconds=spent)
+    told = {"plan": PlanConfig(**plan), "n_trials": None, "n_jobs": n_jobs}
     run_search(
         study,  # type: ignore[arg-type]
         None,  # type: ignore[arg-type]
-        config=SimpleNamespace(plan=PlanConfig(**plan), n_trials=None, n_jobs=2),  # type: ignore[arg-type]
+        config=SimpleNamespace(**told, shared_weights=supernet),  # type: ignore[arg-type]
         budget=budget(),
         notes=notes,  # type: ignore[arg-type]
         watcher=Recorder(),
@@ -106,6 +123,20 @@ def test_a_search_goes_on_until_a_first_rung_is_finished() -> None:
     study = Searched(rungs=4)
     searched(study)
     assert study.asked == pytest.approx([450.0, 400.0, 400.0, 400.0])
+
+
+def test_what_all_inherit_is_trained_by_one_job_alone() -> None:
+    share = SupernetConfig(method="enas", share=0.5)
+    study = Searched(rungs=1)
+    notes = searched(study, supernet=share)
+    assert study.slots == [(1, 1), (None, 2)]
+    assert study.asked == pytest.approx([650.0, 550.0])
+    assert notes["search_seconds"] == pytest.approx(650.0)
+    # with one job there is nobody to wait, and what has a score has a supernet
+    for again in (Searched(rungs=1), Searched()):
+        n_jobs = 1 if again._rungs else 2
+        searched(again, supernet=share, n_jobs=n_jobs)
+        assert again.slots == [(None, n_jobs)]
 
 
 def selecting(num_trials: int, seconds: float, *, n_jobs: int = 2, noted: Any = None) -> Selecting:

@@ -64,10 +64,11 @@ def _seconds(entry: LedgerEntry, final_threads: int) -> float:
 
 
 def _trial_flops(jobs: Iterable[JobRecord]) -> float:
-    """Of its trunk, and of each that was trained again."""
+    """Of its trunk, of each that was trained again, and of weights that others inherited too."""
     trunks: dict[int, list[JobRecord]] = {}
     for job in jobs:
-        trunks.setdefault(job.id if job.kind is JobKind.REPEAT else -1, []).append(job)
+        alone = job.kind is JobKind.REPEAT or job.is_inherited
+        trunks.setdefault(job.id if alone else -1, []).append(job)
     return sum(map(_trunk_flops, trunks.values()))
 
 
@@ -130,8 +131,11 @@ def _trunk(trial: TrialRecord | None) -> tuple[float, float]:
     """Seconds and FLOPs of the trunk that the final training continued."""
     if trial is None:
         return 0.0, 0.0
-    rungs = [j for j in trial.jobs if j.kind is JobKind.RUNG and j.state is JobState.DONE]
-    details: Any = max(rungs, key=lambda job: job.rung).details if rungs else {}
+    done = [job for job in trial.jobs if job.state is JobState.DONE and not job.is_inherited]
+    rungs = [job for job in done if job.kind is JobKind.RUNG]
+    if not rungs:  # what was scored with inherited weights began from scratch beside the ladder
+        rungs = [job for job in done if job.kind is JobKind.EXTEND]
+    details: Any = max(rungs, key=lambda job: (job.rung, job.train_bytes)).details if rungs else {}
     return float(details.get("trunk_seconds", 0.0)), float(details.get("flops", 0.0))
 
 

@@ -168,12 +168,7 @@ class JobQueue:
         with transaction(self._engine, "read") as connection:
             trial = trials.select(connection, record, job.number)
         done = [other for other in trial.jobs if other.state is JobState.DONE]
-        # a score with inherited weights leaves no trunk: what follows it begins from scratch
-        own = [
-            other
-            for other in done
-            if other.kind is not JobKind.REPEAT and not other.details.get("inherited")
-        ]
+        own = [o for o in done if o.kind is not JobKind.REPEAT and not o.is_inherited]
         return max((told_flops(other.details) for other in own), default=0.0)
 
     def fail(

@@ -113,6 +113,12 @@ class JobRecord:
         """Queued or under way."""
         return self.state in OPEN_STATES
 
+    @property
+    def is_inherited(self) -> bool:
+        """Whether it scored inherited weights: it left no trunk, and what follows is from scratch.
+        If it trained what all inherit, the FLOPs it tells are of that."""
+        return bool(self.details.get("inherited"))
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:

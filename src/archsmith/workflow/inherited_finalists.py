@@ -19,7 +19,7 @@ from archsmith.workflow.finalist_jobs import FinalistJobs
 from archsmith.workflow.inheriting import NOTE
 from archsmith.workflow.planning import plan_ladder
 from archsmith.workflow.searching import SPENT
-from archsmith.workflow.selection import Finalist, FinalistRun, is_inherited, ranked, trunk_of
+from archsmith.workflow.selection import Finalist, FinalistRun, ranked, trunk_of
 from archsmith.workflow.study_notes import StudyNotes
 from archsmith.workflow.suggestion import Speed, Suggestion
 
@@ -100,7 +100,7 @@ class InheritedSelecting:
             for trial in trials
             if trial.rung >= 0
             and trial.state is not TrialState.FAILED
-            and is_inherited(trunk_of(trial))
+            and trunk_of(trial).is_inherited
             and trunk_of(trial).checkpoint_out
         ]
         ordered = sorted(scored, key=lambda trial: (_score(trial), trial.number))

@@ -250,16 +250,11 @@ def trunk_of(trial: TrialRecord) -> JobRecord:
     return job
 
 
-def is_inherited(job: JobRecord) -> bool:
-    """Whether a job scored inherited weights: it has left no trunk."""
-    return bool(job.details.get("inherited"))
-
-
 def trained_trunk(trial: TrialRecord) -> JobRecord | None:
     """The job that left the trunk of a trial; where its score is inherited, what it was trained to
     from scratch since, or None."""
     job = trunk_of(trial)
-    if not is_inherited(job):
+    if not job.is_inherited:
         return job
     alone = [
         other
