@@ -7,6 +7,7 @@ has room for at least two of them; else the best inherited score wins. Which it 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from archsmith.architecture.tree import Architecture
@@ -21,11 +22,13 @@ from archsmith.workflow.planning import plan_ladder
 from archsmith.workflow.searching import SPENT
 from archsmith.workflow.selection import Finalist, FinalistRun, ranked, trunk_of
 from archsmith.workflow.study_notes import StudyNotes
-from archsmith.workflow.suggestion import Speed, Suggestion
+from archsmith.workflow.suggestion import Suggestion
+from archsmith.workflow.throughput import training_tokens_per_second
 
 _FINALISTS = "finalists"
-# Of a training: over what is predicted from its FLOPs, and for the start of its process.
+# Of a training: over its measured speed, for scoring and a busier machine; and for its start.
 _ALLOWANCE, _START_SECONDS = 1.35, 3.0
+_MEASURE_SECONDS = 0.7
 _TOLD = ("step", "train_bytes", "train_seconds", "flops", "num_members", "largest")
 
 
@@ -36,7 +39,7 @@ class InheritedSelecting:
     Attributes:
         jobs: runs and scores what finalists go through.
         rungs: the plan's; finalists are trained to the first at least, to the last at most.
-        seconds_for: predicted seconds of training a network on so many bytes of text.
+        seconds_for: expected seconds of training a network on so many bytes of text.
         budget: seconds per phase; None without a timeout.
     """
 
@@ -112,10 +115,14 @@ class InheritedSelecting:
         stored = (self.notes.get(NOTE) or {}).get(_FINALISTS)
         if stored:
             return dict(stored)
+        trials, train_bytes, reason = list(chosen), self.rungs[-1].train_bytes, ""
         room = None
         if self.budget is not None:
-            room = max(self.budget.search_seconds - float(self.notes.get(SPENT) or 0.0), 0.0)
-        trials, train_bytes, reason = list(chosen), self.rungs[-1].train_bytes, ""
+            started = self.jobs.clock()
+            for trial in trials:
+                self.seconds_for(trial.architecture, train_bytes)  # measured now, known from now on
+            spent = float(self.notes.get(SPENT) or 0.0) + self.jobs.clock() - started
+            room = max(self.budget.search_seconds - spent, 0.0)
         if room is not None:
             train_bytes = self._longest(trials, room)
             # fewer, but long enough to be told apart
@@ -162,13 +169,22 @@ class InheritedSelecting:
 def select_inherited(
     jobs: FinalistJobs, *, suggestion: Suggestion, budget: Budget | None, notes: StudyNotes
 ) -> InheritedSelecting:
-    """The selection of a search whose scores are inherited."""
+    """The selection of a search whose scores are inherited.
+
+    Small networks take far more than their FLOPs, so each finalist's speed is measured for a moment
+    before it is decided how long all of them are trained.
+    """
     workspace = jobs.workspace
-    speed = Speed(flops_per_second=suggestion.flops_per_second, num_threads=1)
+
+    @cache
+    def tokens_per_second(architecture: Architecture) -> float:
+        return training_tokens_per_second(
+            architecture, recipe=jobs.recipe, seconds=_MEASURE_SECONDS, clock=jobs.clock
+        )
 
     def seconds_for(architecture: Architecture, train_bytes: int) -> float:
         tokens = train_bytes / workspace.bytes_per_token[architecture.vocab_size]
-        return speed.seconds(architecture, tokens)
+        return tokens / tokens_per_second(architecture)
 
     return InheritedSelecting(
         jobs=jobs,
