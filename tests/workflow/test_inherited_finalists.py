@@ -246,7 +246,13 @@ def test_the_report_tells_where_scores_come_from() -> None:
 
 def test_a_supernet_leaves_time_for_scores_and_finalists() -> None:
     plan, section = PlanConfig(), SupernetConfig(share=0.4)
-    assert trial_shares(plan, BUDGET, supernet=section) == pytest.approx((0.58,))
+    assert trial_shares(plan, BUDGET, supernet=section) == pytest.approx((0.58, 0.76))
+
+
+def test_a_search_may_end_with_a_dozen_scores() -> None:
+    twelve = [scored(number, 1.0) for number in range(12)]
+    assert selecting(Jobs(twelve), Notes()).has_enough()
+    assert not selecting(Jobs(twelve[1:]), Notes()).has_enough()
 
 
 def test_few_updates_are_warned_of() -> None:

@@ -128,15 +128,18 @@ def test_a_search_goes_on_until_a_first_rung_is_finished() -> None:
 def test_what_all_inherit_is_trained_by_one_job_alone() -> None:
     share = SupernetConfig(method="enas", share=0.5)
     study = Searched(rungs=1)
-    notes = searched(study, supernet=share)
+    notes = searched(study, supernet=share, enough=True)
     assert study.slots == [(1, 1), (None, 2)]
     assert study.asked == pytest.approx([650.0, 550.0])
     assert notes["search_seconds"] == pytest.approx(650.0)
     # with one job there is nobody to wait, and what has a score has a supernet
     for again in (Searched(rungs=1), Searched()):
         n_jobs = 1 if again._rungs else 2
-        searched(again, supernet=share, n_jobs=n_jobs)
+        searched(again, supernet=share, n_jobs=n_jobs, enough=True)
         assert again.slots == [(None, n_jobs)]
+    few = Searched()
+    searched(few, supernet=share)
+    assert few.asked == pytest.approx([650.0, 150.0])
 
 
 def selecting(num_trials: int, seconds: float, *, n_jobs: int = 2, noted: Any = None) -> Selecting:

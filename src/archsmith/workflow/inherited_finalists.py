@@ -29,6 +29,7 @@ _FINALISTS = "finalists"
 # Of a training: over its measured speed, for scoring and a busier machine; and for its start.
 _ALLOWANCE, _START_SECONDS = 1.35, 3.0
 _MEASURE_SECONDS = 0.7
+_LEAST_SCORED = 12
 _TOLD = ("step", "train_bytes", "train_seconds", "flops", "num_members", "largest")
 
 
@@ -92,9 +93,9 @@ class InheritedSelecting:
         self.notes.spend("select", max(clock() - started - self.jobs.seconds_in_jobs, 0.0))
         return found
 
-    def is_worth_repeating(self) -> bool:
-        """The search never ends early: inherited scores cost next to nothing."""
-        return False
+    def has_enough(self) -> bool:
+        """Whether there are candidates enough to choose among, so that the search may end."""
+        return sum(trial.rung >= 0 for trial in self.jobs.study.trials) >= _LEAST_SCORED
 
     def _choose(self, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
         """The best by inherited score, and what the search began with, as always."""

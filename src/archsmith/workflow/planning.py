@@ -20,8 +20,9 @@ _REPEATED_FROM_SECONDS = 600.0
 # down first; and what training them again may take of the latter. One training of a tenth of the
 # plan, cooled down, takes 0.32 of a search with the default shares.
 _UNCOOLED_SHARE, _COOLED_SHARE, REPEATS_SHARE = 0.95, 0.85, 0.4
-# Of what the training of shared weights leaves: about a second for each candidate.
-SCORING_SHARE = 0.3
+# Of what the training of shared weights leaves, about a second for each candidate: the second one
+# where that training took longer than was measured, and few have a score.
+_SCORING_SHARES = 0.3, 0.6
 
 
 def plan_budget(config: SearchConfig) -> Budget:
@@ -73,7 +74,8 @@ def trial_shares(
     training of shared weights leaves, scores get little: most is for finalists, from scratch.
     """
     if supernet is not None:
-        return (supernet.share + SCORING_SHARE * (1.0 - supernet.share),)
+        left = 1.0 - supernet.share
+        return tuple(supernet.share + part * left for part in _SCORING_SHARES)
     if not cools_finalists(budget):
         return (_UNCOOLED_SHARE,)
     if may_repeat(plan, budget):
