@@ -6,7 +6,7 @@ from statistics import fmean
 import moocore
 import numpy as np
 import pytest
-from replay_tables import RowSpace, table
+from recorded_rows import RowSpace, table
 
 from archsmith import registry
 from archsmith.strategies.parameter_maximizer import ParameterMaximizer
