@@ -28,11 +28,10 @@ QUICK = {"pool_size": 24, "max_fitted": 24, "refit_share": 3.0, "iterations": 5}
 class TestContract(StrategyContract):
     """With small settings; the promises do not depend on them."""
 
-    milliseconds = 1000.0
     strategy = pytest.fixture(lambda self: LawGuided(**QUICK))
 
-    def test_a_proposal_is_quick_after_a_thousand_trials(self, strategy):
-        super().test_a_proposal_is_quick_after_a_thousand_trials(LawGuided())
+    def test_a_thousand_trials_are_no_obstacle(self, strategy):
+        super().test_a_thousand_trials_are_no_obstacle(LawGuided())
 
 
 def best(strategy, problem, n_trials):

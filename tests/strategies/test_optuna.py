@@ -43,7 +43,6 @@ def bowl(point):
 
 @pytest.mark.slow  # with a Parzen estimator per family
 class TestOptunaTpe(StrategyContract):
-    milliseconds = 400.0  # a thousand trials of several families, one Parzen estimator each
     strategy = pytest.fixture(lambda self: OptunaTpe(n_startup_trials=6, n_ei_candidates=8))
 
 

@@ -2,7 +2,6 @@
 
 import math
 import random
-import time
 from collections.abc import Sequence
 from functools import cache
 from statistics import fmean
@@ -28,11 +27,9 @@ class StrategyContract:
     Attributes:
         beats_random: whether the strategy learns: the mean of its best loss over seeds must be
             below random search's after 100 trials.
-        milliseconds: a proposal may take at 1,000 finished trials, once warmed up.
     """
 
     beats_random: ClassVar[bool] = False
-    milliseconds: ClassVar[float] = 50.0
 
     @pytest.fixture
     def strategy(self) -> Strategy:
@@ -131,15 +128,12 @@ class StrategyContract:
         with pytest.raises(InfeasibleError, match="file_bytes"):
             strategy.propose(problem, (), problem.rng(0))
 
-    def test_a_proposal_is_quick_after_a_thousand_trials(self, strategy: Strategy) -> None:
+    def test_a_thousand_trials_are_no_obstacle(self, strategy: Strategy) -> None:
+        """How long it takes is measured, not tested: `benchmarks/proposal_time.py`."""
         problem, history = _thousand_trials()
-        strategy.propose(problem, history, problem.rng(1000))
-        taken = []
-        for number in range(1001, 1006):
-            start = time.process_time()
-            strategy.propose(problem, history, problem.rng(number))
-            taken.append(time.process_time() - start)
-        assert min(taken) * 1e3 < self.milliseconds
+        point = strategy.propose(problem, history, problem.rng(1000)).architecture
+        assert problem.feasible(point)
+        assert point not in {observation.architecture for observation in history}
 
     def test_it_beats_random_search_where_it_learns(self, strategy: Strategy) -> None:
         if not self.beats_random:
