@@ -186,7 +186,7 @@ def search_page() -> str:
 
 
 def _keys(model: type[BaseModel]) -> str:
-    told = {**_attributes(model), **TEXTS.get(model, {})}
+    told = {**_inherited_attributes(model), **TEXTS.get(model, {})}
     rows = ["| key | type | unit | default | meaning |", "| --- | --- | --- | --- | --- |"]
     for name, field in model.model_fields.items():
         if name == "type" or _is_section(name, field.annotation):
@@ -318,6 +318,15 @@ def _first_paragraph(model: type[BaseModel]) -> str:
     joined = "\n\n".join(part for part in paragraphs if part)
     told = re.sub(r"^\[\w+\]: ", "", joined)
     return told[0].upper() + told[1:]
+
+
+def _inherited_attributes(model: type[BaseModel]) -> dict[str, str]:
+    """What its own docstring says, and of keys it only inherits, those of its bases."""
+    found: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        if issubclass(base, BaseModel):
+            found |= _attributes(base)
+    return found
 
 
 def _attributes(model: type[BaseModel]) -> dict[str, str]:

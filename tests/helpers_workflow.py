@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
+from archsmith.budget import Budget
 from archsmith.cli.main import main
 from archsmith.evaluators.base import Progress
 from archsmith.runtime.events import Event
@@ -205,3 +206,15 @@ def archsmith_here(*arguments: object, cwd: Path, code: int = 0) -> tuple[str, s
             ended = int(end.code or 0)
     assert ended == code, f"exit code {ended}\n{out.getvalue()}{errors.getvalue()}"
     return out.getvalue(), errors.getvalue()
+
+
+def budget(search_seconds: float = 1000.0) -> Budget:
+    """A quarter of it all for the search, the rest for the final training."""
+    return Budget(
+        total_seconds=4 * search_seconds,
+        prepare_seconds=0.0,
+        calibration_seconds=0.0,
+        search_seconds=search_seconds,
+        training_seconds=3 * search_seconds,
+        export_seconds=0.0,
+    )

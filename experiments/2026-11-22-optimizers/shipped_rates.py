@@ -1,6 +1,7 @@
 """Both optimizers at the rates the recipe ships with, over some thousand updates, on three corpora.
 
     python experiments/2026-11-22-optimizers/shipped_rates.py DATA --work OUT --seeds 1
+        [--matrix-factor 2] [--rest-factor 2] [--corpora wikitext2]
 
 DATA and the corpora are those of `run.py`, as is the comparison: Muon trains so many updates and is
 cooled down; AdamW the same, and then as many more as its update was faster, measured in turns
@@ -8,7 +9,7 @@ beforehand. OUT/runs.jsonl gets a line per finished run; started again, it goes 
 """
 
 import argparse
-import json
+import csv
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder with wikitext2 and tinystories")
     parser.add_argument("--work", type=Path, required=True, help="folder for corpora and results")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--corpora", nargs="+", help="all three if not told")
+    parser.add_argument("--matrix-factor", type=float, default=1.0, help="of the shipped rate")
+    parser.add_argument("--rest-factor", type=float, default=1.0, help="of the shipped rate")
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.work.mkdir(parents=True, exist_ok=True)
@@ -38,8 +42,11 @@ def main() -> None:
         "muon": {"bytes": TRUNK_UPDATES},
         "adamw": {"bytes": TRUNK_UPDATES, "seconds": round(TRUNK_UPDATES * speed["ratio"])},
     }
+    rates = Rates(options.matrix_factor, options.rest_factor)
+    configs = corpora(options.data.resolve())
     for seed in options.seeds:
-        for name, config in corpora(options.data.resolve()).items():
+        for name in options.corpora or configs:
+            config = configs[name]
             text = prepare(name, config, options.work)
             for optimizer in OPTIMIZERS:
                 reading_of(
@@ -48,14 +55,16 @@ def main() -> None:
                     optimizer,
                     WIDTH,
                     (name, text),
-                    rates=Rates(),
+                    rates=rates,
                     seed=seed,
                     stops=stops[optimizer],
                 )
     low, high = min(speed["ratios"]), max(speed["ratios"])
     print(f"\nan update with Muon: {speed['ratio']:.2f} ({low:.2f} to {high:.2f}) of AdamW's\n")
-    print("\n".join(table([row for row in results.rows if row["stage"] == "shipped"])))
-    (options.work / "speed.json").write_text(json.dumps(speed))
+    rows = [row for row in results.rows if row["stage"] == "shipped"]
+    same = [row for row in rows if Rates(row["matrix_factor"], row["rest_factor"]) == rates]
+    print("\n".join(table(same)))
+    write_csv(rows, options.work / "shipped_rates.csv")
 
 
 def table(rows: Iterable[dict[str, Any]]) -> list[str]:
@@ -77,6 +86,18 @@ def table(rows: Iterable[dict[str, Any]]) -> list[str]:
                 f"| {gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f}) |"
             )
     return lines
+
+
+def write_csv(rows: Iterable[dict[str, Any]], path: Path) -> None:
+    """Every reading, without its blocks."""
+    ran = ("optimizer", "corpus", "seed", "matrix_factor", "rest_factor")
+    read = ("stop", "updates", "train_bytes", "cpu_seconds", "bits_per_byte")
+    with path.open("w", newline="") as lines:
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerow([*ran, *read])
+        for row in rows:
+            for one in row["readings"]:
+                writer.writerow([row[name] for name in ran] + [one[name] for name in read])
 
 
 def _score(reading: dict[str, Any]) -> Score:

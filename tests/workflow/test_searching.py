@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from test_selection import trial
 
-from archsmith.budget import Budget
 from archsmith.runtime.driver import StopReason
 from archsmith.trial import TrialState
 from archsmith.workflow.repeats import Training
@@ -15,7 +14,7 @@ from archsmith.workflow.searching import run_search
 from archsmith.workflow.selecting import Selecting
 from archsmith.workflow.selection import Horizon
 from archsmith.workflow.supernet_config import SupernetConfig
-from helpers_workflow import Recorder
+from helpers_workflow import Recorder, budget
 
 
 class Notes(dict[str, Any]):
@@ -47,17 +46,6 @@ class Searched:
     def trials(self) -> list[Any]:
         rung = 0 if len(self.asked) >= self._rungs else -1
         return [SimpleNamespace(rung=rung, state=TrialState.PENDING)]
-
-
-def budget(search_seconds: float = 1000.0) -> Budget:
-    return Budget(
-        total_seconds=4 * search_seconds,
-        prepare_seconds=0.0,
-        calibration_seconds=0.0,
-        search_seconds=search_seconds,
-        training_seconds=3 * search_seconds,
-        export_seconds=0.0,
-    )
 
 
 def searched(
@@ -164,13 +152,13 @@ def test_training_again_needs_candidates_and_room(monkeypatch: pytest.MonkeyPatc
 
     # these trials have no checkpoints, and need none here
     monkeypatch.setattr(module.Selecting, "_choose", lambda self, trials: list(trials)[:4])
-    assert selecting(12, 250.0).is_worth_repeating()
-    assert not selecting(11, 250.0).is_worth_repeating()
-    assert not selecting(12, 300.0).is_worth_repeating()
-    assert not selecting(12, 250.0, n_jobs=1).is_worth_repeating()
-    assert selecting(12, 100.0, n_jobs=1).is_worth_repeating()
+    assert selecting(12, 250.0).has_enough()
+    assert not selecting(11, 250.0).has_enough()
+    assert not selecting(12, 300.0).has_enough()
+    assert not selecting(12, 250.0, n_jobs=1).has_enough()
+    assert selecting(12, 100.0, n_jobs=1).has_enough()
     # what was planned once stays so
-    assert selecting(1, 300.0, noted={"planned": []}).is_worth_repeating()
+    assert selecting(1, 300.0, noted={"planned": []}).has_enough()
 
 
 def test_rates_are_held_against_the_length_of_the_final_training() -> None:

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from archsmith.budget import Budget
 from archsmith.errors import SearchInterrupted
 from archsmith.runtime import events
 from archsmith.store.records import JobKind, JobRecord, JobState
@@ -17,7 +16,7 @@ from archsmith.workflow.planning import trial_shares
 from archsmith.workflow.search_config import PlanConfig, load_search_config
 from archsmith.workflow.selection import Finalist, FinalistRun
 from archsmith.workflow.watcher import Watcher
-from helpers_workflow import FinishedSearch, one_core
+from helpers_workflow import FinishedSearch, budget, one_core
 
 DONE = SimpleNamespace(record=SimpleNamespace(flops=1.0))
 
@@ -130,17 +129,6 @@ def test_nothing_is_trained_again_unless_asked_for(finished: FinishedSearch) -> 
         "reason": "it was not asked for",
     }
     assert all(len(one.runs) == 1 for one in finalists_of(pipeline))
-
-
-def budget(search_seconds: float) -> Budget:
-    return Budget(
-        total_seconds=4 * search_seconds,
-        prepare_seconds=0.0,
-        calibration_seconds=0.0,
-        search_seconds=search_seconds,
-        training_seconds=3 * search_seconds,
-        export_seconds=0.0,
-    )
 
 
 def test_short_searches_are_divided_as_ever() -> None:

@@ -7,9 +7,11 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_
 from archsmith.config import Spec
 from archsmith.units import parse_bytes
 
+Method = Literal["sandwich", "single_path", "enas", "darts"]
 
-class SupernetPlan(Spec):
-    """One training of the weights that all networks of a space share.
+
+class SupernetSettings(Spec):
+    """What may be set of a training of shared weights, by whoever plans it.
 
     Attributes:
         method: which networks an update trains. `sandwich`: the largest, the smallest and some at
@@ -19,15 +21,15 @@ class SupernetPlan(Spec):
             held-out text in turns with the weights (Liu et al. 2018, arXiv 1806.09055).
         train_bytes: text seen; an update reads its batch once, for however many networks.
         num_random: networks at random in a sandwich.
-        policy_learning_rate: Adam's, of the logits of `enas` and `darts`; None: 0.02 and 0.01. The
-            papers' 0.00035 and 0.0003 are meant for tens of thousands of steps.
+        policy_learning_rate: Adam's, of the logits of `enas` and `darts`; not set: 0.02 and 0.01.
+            The papers' 0.00035 and 0.0003 are meant for tens of thousands of steps.
         shared_steps, policy_steps: `enas`: updates of the weights, then of the policy.
         baseline_decay: `enas`: of the average reward that rewards are compared with.
         entropy_coef: `enas`: what the policy's entropy adds to the reward, in nats per nat.
     """
 
-    method: Literal["sandwich", "single_path", "enas", "darts"] = "sandwich"
-    train_bytes: PositiveInt
+    method: Method | None = None
+    train_bytes: PositiveInt | None = None
     num_random: PositiveInt = 2
     policy_learning_rate: PositiveFloat | None = None
     shared_steps: PositiveInt = 20
@@ -39,3 +41,10 @@ class SupernetPlan(Spec):
     @classmethod
     def _bytes(cls, value: Any) -> Any:
         return parse_bytes(value) if isinstance(value, str) else value
+
+
+class SupernetPlan(SupernetSettings):
+    """One training of the weights that all networks of a space share, decided."""
+
+    method: Method = "sandwich"
+    train_bytes: PositiveInt

@@ -16,7 +16,7 @@ from archsmith.data.splits import Split
 from archsmith.data.token_file import TokenFile
 from archsmith.export.formats.gguf import PART as GGUF
 from archsmith.runtime.folders import job_folder
-from archsmith.store.records import JobRecord, JobState, TrialRecord
+from archsmith.store.records import JobKind, JobRecord, JobState, TrialRecord
 from archsmith.study import Repeat, Study
 from archsmith.train.recipe import Recipe
 from archsmith.workflow.calibration import scaled_rates
@@ -162,3 +162,13 @@ class FinalistJobs:
         """The cooled weights that a job left, wherever the study was moved since."""
         name = Path(str(job.details["weights"])).name
         return job_folder(self.study.checkpoint_root, job) / name
+
+
+def room_left(
+    room_seconds: float | None, trials: Sequence[TrialRecord], kind: JobKind, *, num_slots: int
+) -> float | None:
+    """Of the room for jobs of a kind, what those before an interruption left; None for no end."""
+    if room_seconds is None:
+        return None
+    taken = sum(job.wall_seconds for t in trials for job in t.jobs if job.kind is kind)
+    return max(float(room_seconds) - taken / num_slots, 0.0)

@@ -16,7 +16,7 @@ from archsmith.errors import EvaluationError
 from archsmith.store.records import JobKind, TrialRecord
 from archsmith.trial import Rung, TrialState
 from archsmith.units import format_seconds
-from archsmith.workflow.finalist_jobs import FinalistJobs
+from archsmith.workflow.finalist_jobs import FinalistJobs, room_left
 from archsmith.workflow.inheriting import NOTE
 from archsmith.workflow.planning import plan_ladder
 from archsmith.workflow.searching import SPENT
@@ -71,9 +71,13 @@ class InheritedSelecting:
         if numbers:
             by_number = {trial.number: trial for trial in chosen}
             trials = [by_number[number] for number in numbers]
-            runs = self.jobs.train_from_scratch(
-                trials, train_bytes=train_bytes, timeout=self._left(plan["room_seconds"])
+            room = room_left(
+                plan["room_seconds"],
+                self.jobs.study.trials,
+                JobKind.EXTEND,
+                num_slots=self.jobs.num_slots,
             )
+            runs = self.jobs.train_from_scratch(trials, train_bytes=train_bytes, timeout=room)
         done = {number: run for number, run in runs.items() if run.done}
         if done:
             found = ranked(
@@ -154,14 +158,6 @@ class InheritedSelecting:
         needed = max(sum(each) / slots, max(each))
         free = room - _START_SECONDS * math.ceil(len(trials) / slots)
         return min(int(max(free, 0.0) / needed * longest), longest)
-
-    def _left(self, room: float | None) -> float | None:
-        """Of the room, without what trainings before an interruption took."""
-        if room is None:
-            return None
-        jobs = [job for t in self.jobs.study.trials for job in t.jobs if job.kind is JobKind.EXTEND]
-        taken = sum(job.wall_seconds for job in jobs) / self.jobs.num_slots
-        return max(float(room) - taken, 0.0)
 
     def _note(self, **facts: Any) -> None:
         self.notes.put(NOTE, {**(self.notes.get(NOTE) or {}), **facts})

@@ -238,12 +238,6 @@ class Pipeline:
     def search(self, study: Study, recipe: Recipe) -> None:
         """Propose, reject, train, promote, until trials or time are up."""
         self.begin("search", None if self.budget is None else self.budget.search_seconds)
-        selecting = self._selecting(study)
-        is_enough = (
-            selecting.is_worth_repeating
-            if isinstance(selecting, Selecting)
-            else selecting.has_enough
-        )
         run_search(
             study,
             self.evaluator(recipe),
@@ -253,7 +247,7 @@ class Pipeline:
             watcher=self.watcher,
             executor=self._executor,
             clock=self._clock,
-            is_enough=is_enough,
+            is_enough=self._selecting(study).has_enough,
         )
 
     def select(self, study: Study) -> Finalist:

@@ -13,7 +13,7 @@ from archsmith.errors import EvaluationError
 from archsmith.runtime import disk
 from archsmith.store.records import JobKind, TrialRecord
 from archsmith.units import format_seconds
-from archsmith.workflow.finalist_jobs import FinalistJobs
+from archsmith.workflow.finalist_jobs import FinalistJobs, room_left
 from archsmith.workflow.planning import REPEATS_SHARE, cools_finalists, may_repeat
 from archsmith.workflow.repeats import (
     Candidate,
@@ -103,7 +103,7 @@ class Selecting:
         self.notes.spend("select", max(clock() - started - self.jobs.seconds_in_jobs, 0.0))
         return found
 
-    def is_worth_repeating(self) -> bool:
+    def has_enough(self) -> bool:
         """Whether the search has candidates enough, and the best of them are small enough to be
         trained again in the time that is set aside for that."""
         if self.notes.get(_PLAN):
@@ -176,19 +176,16 @@ class Selecting:
             f"{len(plan)} trainings"
         )
         trials = {trial.number: trial for trial in chosen}
-        runs = self.jobs.train_again(plan, trials, timeout=self._left())
+        room = room_left(
+            self.notes.get(_PLAN)["room_seconds"],
+            self.jobs.study.trials,
+            JobKind.REPEAT,
+            num_slots=self.jobs.num_slots,
+        )
+        runs = self.jobs.train_again(plan, trials, timeout=room)
         trained = [
             one.model_copy(update={"runs": (*one.runs, *runs.get(one.trial, ()))}) for one in found
         ]
         noise = seed_noise(trained)
         self.notes.put(_PLAN, {**self.notes.get(_PLAN), "seed_noise": noise})
         return ranked([weigh(one, noise=noise) for one in trained])
-
-    def _left(self) -> float | None:
-        """Of the room, without what repeats before an interruption took."""
-        room = self.notes.get(_PLAN)["room_seconds"]
-        if room is None:
-            return None
-        jobs = [job for t in self.jobs.study.trials for job in t.jobs if job.kind is JobKind.REPEAT]
-        taken = sum(job.wall_seconds for job in jobs) / self.jobs.num_slots
-        return max(float(room) - taken, 0.0)

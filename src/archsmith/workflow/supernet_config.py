@@ -1,24 +1,20 @@
 """The `[supernet]` section of a search file, and what it asks of strategy and space. No torch."""
 
 import json
-from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field
 
-from archsmith.config import Spec
 from archsmith.space.elastic import MAY_VARY
 from archsmith.space.presets import SpaceConfig, key_of
 from archsmith.strategies.base import Strategy
 from archsmith.strategies.law_guided import LawGuided
-from archsmith.train.supernet_plan import SupernetPlan
-from archsmith.units import parse_bytes
+from archsmith.train.supernet_plan import Method, SupernetPlan, SupernetSettings
 
-Method = Literal["sandwich", "single_path", "enas", "darts"]
 # What a strategy may rank by that asks for no method of its own: no policy is learned for nobody.
 _WITHOUT_POLICY: tuple[Method, ...] = ("sandwich", "single_path")
 
 
-class SupernetConfig(Spec):
+class SupernetConfig(SupernetSettings):
     """[supernet]: candidates are scored with weights inherited from one network that holds them.
 
     It is trained first; scores rank, and the winner is trained from scratch. The strategies
@@ -30,27 +26,9 @@ class SupernetConfig(Spec):
         train_bytes: text the shared weights are trained on. Without it, what `share` of the
             search's time allows; without a `timeout` too, as much as `plan.train_bytes`.
         share: of the search's time, for the training of the shared weights.
-        num_random: networks at random in a sandwich.
-        policy_learning_rate: Adam's, of the logits of `enas` and `darts`; not set: 0.02 and 0.01.
-        shared_steps, policy_steps: `enas`: updates of the weights, then of the policy.
-        baseline_decay: `enas`: of the average reward that rewards are compared with.
-        entropy_coef: `enas`: what the policy's entropy adds to the reward, in nats per nat.
     """
 
-    method: Method | None = None
-    train_bytes: PositiveInt | None = None
     share: float = Field(default=0.4, gt=0.0, le=0.9)
-    num_random: PositiveInt = 2
-    policy_learning_rate: PositiveFloat | None = None
-    shared_steps: PositiveInt = 20
-    policy_steps: PositiveInt = 20
-    baseline_decay: float = Field(default=0.95, ge=0.0, lt=1.0)
-    entropy_coef: NonNegativeFloat = 0.003
-
-    @field_validator("train_bytes", mode="before")
-    @classmethod
-    def _bytes(cls, value: Any) -> Any:
-        return parse_bytes(value) if isinstance(value, str) else value
 
     def plan(self, train_bytes: int) -> SupernetPlan:
         """The training of so many bytes of text; the method must be known."""
