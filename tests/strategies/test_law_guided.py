@@ -5,6 +5,8 @@ import random
 
 import numpy as np
 import pytest
+from botorch.acquisition.multi_objective import logei as hypervolume_logei
+from torch.utils import cpp_extension
 
 from archsmith.errors import ConfigError, EvaluationError
 from archsmith.strategies import _fits
@@ -70,6 +72,18 @@ def test_poor_histories_are_survived(kind, objectives):
     proposal = LawGuided(**QUICK, num_start=1).propose(problem, history, problem.rng(9))
     assert problem.feasible(proposal.architecture)
     assert proposal.architecture not in points
+
+
+@pytest.mark.parametrize("objectives", [2, 3])
+def test_nothing_is_compiled_in_the_middle_of_a_search(objectives, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(hypervolume_logei, "_load_attempted", False)
+    monkeypatch.setattr(cpp_extension, "load", lambda **options: compiled.append(options))
+    names = ("bits_per_byte", "decode_ms_per_token", "file_bytes")[:objectives]
+    problem = toy_problem(objectives=names)
+    history = run_search(LawGuided(**QUICK), problem, 8)
+    assert " by " in LawGuided(**QUICK).propose(problem, history, problem.rng(8)).note
+    assert not compiled
 
 
 def test_the_note_says_what_guided():
