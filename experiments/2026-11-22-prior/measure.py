@@ -197,10 +197,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="table, extended if it exists")
     parser.add_argument("--work", type=Path, required=True, help="folder for corpora and trunks")
     parser.add_argument("--minutes", type=float, default=25.0, help="of processor time")
+    parser.add_argument("--corpora", nargs="+", help="these alone; two may fill one table")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     materials = {}
     for name, config in corpora(arguments.data.resolve()).items():
+        if arguments.corpora and name not in arguments.corpora:
+            continue
         print(f"preparing {name}", flush=True)
         materials[name] = prepare(name, config, arguments.work)
     run(materials, arguments.output, arguments.work, 60 * arguments.minutes)
