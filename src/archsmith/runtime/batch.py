@@ -109,6 +109,32 @@ def run_side_by_side(
     return run_batch(store, study, jobs, executor=place, is_over=is_over, on_event=on_event)
 
 
+def run_here(
+    store: Store,
+    study: str,
+    job: NewJob,
+    *,
+    evaluator: Evaluator | None,
+    threads: int,
+    on_event: Callable[[Event], None],
+) -> JobRecord:
+    """`run_batch` of one job in this process; the study's evaluator where none is given."""
+
+    def place(waiting: Sequence[JobRecord], interrupts: Interrupts) -> Executor:
+        return inline_executor(
+            store,
+            study,
+            evaluator=evaluator,
+            threads=threads,
+            on_event=on_event,
+            stop=interrupts.asked,
+            job_id=waiting[0].id,
+        )
+
+    (done,) = run_batch(store, study, [job], executor=place, on_event=on_event)
+    return done
+
+
 def inline_executor(
     store: Store,
     study: str,

@@ -17,7 +17,8 @@ from archsmith.data.token_file import TokenFile
 from archsmith.export.formats.gguf import PART as GGUF
 from archsmith.runtime.folders import job_folder
 from archsmith.store.records import JobKind, JobRecord, JobState, TrialRecord
-from archsmith.study import Repeat, Study
+from archsmith.study import Study
+from archsmith.study.beside import Repeat
 from archsmith.train.recipe import Recipe
 from archsmith.workflow.calibration import scaled_rates
 from archsmith.workflow.repeats import Training

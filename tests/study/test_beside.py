@@ -1,17 +1,18 @@
-"""Trials trained again from scratch, beside the ladder: of a whole search, nothing else changes."""
+"""Trials trained on, or again from scratch, beside the ladder: else nothing changes."""
 
 import time
 from pathlib import Path
 
 import pytest
 
-from archsmith.errors import ConfigError, SearchInterrupted
+from archsmith.errors import CheckpointError, ConfigError, EvaluationError, SearchInterrupted
 from archsmith.report.anytime import job_flops
 from archsmith.runtime import events
 from archsmith.runtime.disk import delete_repeats
 from archsmith.runtime.parts import NOTE, dump_evaluator
 from archsmith.store.records import JobKind, JobState
-from archsmith.study import Repeat, Study
+from archsmith.study import Study
+from archsmith.study.beside import Repeat
 from archsmith.trial import TrialState
 from helpers_study import Point, Toy, make_study, summary
 
@@ -147,3 +148,38 @@ def test_what_repeats_left_is_deleted_and_their_scores_stay(tmp_path: Path) -> N
     assert (study.checkpoint_root / first.checkpoint_out).exists()
     (stored,) = study.repeat(again(best.number, 5), executor="inline")
     assert (stored.id, stored.metrics, stored.checkpoint_out) == (second.id, second.metrics, "")
+
+
+def test_a_winner_is_trained_on_from_its_checkpoint(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    study = make_study(tmp_path)
+    toy = Toy(log=str(log))
+    study.optimize(toy, n_trials=4, executor="inline")
+    best = study.best_trials[0]
+    before = len(log.read_text().splitlines())
+    job = study.extend(best, train_bytes=9_000, options={"steps": 20, "cooldown": True})
+    assert job.state is JobState.DONE
+    assert (job.kind, job.train_bytes, job.options["cooldown"]) == (JobKind.EXTEND, 9_000, True)
+    steps = [int(line.split()[1]) for line in log.read_text().splitlines()[before:]]
+    assert steps == list(range(9, 20))
+    assert study.extend(best, train_bytes=9_000, options={"steps": 20, "cooldown": True}) == job
+    assert study.trials[best.number].rung == best.rung
+    with pytest.raises(ConfigError, match="either train_bytes or seconds"):
+        study.extend(best)
+
+
+def test_an_extension_needs_a_checkpoint(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    study.optimize(Toy(checkpoints=False), n_trials=2, executor="inline")
+    with pytest.raises(CheckpointError, match="trial 0 has no checkpoint"):
+        study.extend(0, train_bytes=5000)
+
+
+def test_a_failed_extension_is_said(tmp_path: Path) -> None:
+    study = make_study(tmp_path, start=[Point(x=0, y=0)])
+    study.optimize(Toy(), n_trials=1, executor="inline")
+    with pytest.raises(EvaluationError, match="this column is broken"):
+        study.extend(
+            0, train_bytes=5000, options={"steps": 20}, evaluator=Toy(trouble={"0": "fail"})
+        )
+    assert study.trials[0].state is TrialState.COMPLETE

@@ -7,8 +7,8 @@ import pytest
 from archsmith.errors import InfeasibleError
 from archsmith.runtime import events
 from archsmith.study import load_study
+from archsmith.study.worker_memory import NOTE, share_of_memory, worker_memory
 from archsmith.trial import Limit, Problem, TrialState
-from archsmith.worker_memory import NOTE, share_of_memory, worker_memory
 from helpers_study import Grid, Sampler, Toy, Unfiltered, make_study, static_metrics
 
 MIB = 2**20
@@ -52,7 +52,7 @@ def test_strategies_see_the_limit_and_propose_what_fits(tmp_path):
 def test_a_continued_search_filters_as_it_began(tmp_path, monkeypatch):
     study = make(tmp_path, strategy=Unfiltered())
     free = 100 * MIB
-    monkeypatch.setattr("archsmith.study.share_of_memory", lambda workers: free)
+    monkeypatch.setattr("archsmith.study.worker_memory.share_of_memory", lambda workers: free)
     study.optimize(Toy(), n_trials=6, executor="inline")
     assert study.store.notes("toy")[NOTE] == 100 * MIB
     free = 50 * MIB

@@ -6,20 +6,17 @@ from pathlib import Path
 import pytest
 
 from archsmith.errors import (
-    CheckpointError,
     ConfigError,
     EvaluationError,
     InfeasibleError,
     SearchInterrupted,
-    StoreError,
 )
 from archsmith.halving.settings import Halving
 from archsmith.runtime import events
 from archsmith.runtime.driver import StopReason
 from archsmith.store.records import JobKind, JobState
-from archsmith.study import find_best, load_study
 from archsmith.trial import TrialState
-from helpers_study import Grid, Point, Sampler, Toy, Unfiltered, make_study, summary
+from helpers_study import Grid, Point, Toy, Unfiltered, make_study, summary
 
 
 def test_a_search_climbs_the_ladder(tmp_path: Path) -> None:
@@ -213,97 +210,6 @@ def test_timeout_keeps_what_is_under_way(tmp_path: Path) -> None:
     assert reason is StopReason.TIMEOUT
     assert study.trials
     assert {job.losses for trial in study.trials for job in trial.jobs} == {0}
-
-
-def test_other_settings_are_refused_when_continuing(tmp_path: Path) -> None:
-    make_study(tmp_path)
-    with pytest.raises(ConfigError, match="was started with seed = 3, now it is 4"):
-        make_study(tmp_path, seed=4)
-    with pytest.raises(StoreError, match="has a study 'toy' already"):
-        make_study(tmp_path, load_if_exists=False)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"n_trials": 0}, "n_trials: at least 1"),
-        ({"n_jobs": 0}, "n_jobs: at least 1"),
-        ({"n_jobs": 2, "executor": "inline"}, "one job at a time"),
-    ],
-)
-def test_wrong_options_are_refused(tmp_path: Path, options: dict, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        make_study(tmp_path).optimize(Toy(), **options)
-
-
-def test_a_study_can_be_loaded_to_be_read(tmp_path: Path) -> None:
-    study = make_study(tmp_path)
-    study.optimize(Toy(), n_trials=3, executor="inline")
-    loaded = load_study(study_name="toy", storage=tmp_path / "studies.db")
-    assert [trial.number for trial in loaded.best_trials] == [
-        trial.number for trial in study.best_trials
-    ]
-    assert len(loaded.history()) == 3
-    with pytest.raises(ConfigError, match="loaded for reading"):
-        loaded.optimize(Toy(), n_trials=4)
-    again = load_study(
-        study_name="toy",
-        storage=tmp_path / "studies.db",
-        space=Grid(),
-        strategy=Sampler(),
-        static_metrics=study.problem.static_metrics,
-    )
-    again.optimize(Toy(), n_trials=4, executor="inline")
-    assert len(again.trials) == 4
-
-
-def test_the_front_of_several_objectives(tmp_path: Path) -> None:
-    study = make_study(tmp_path, objectives=["bits_per_byte", "num_params"], rungs=())
-    study.optimize(Toy(), n_trials=12, executor="inline")
-    front = study.best_trials
-    values = [(t.metrics["bits_per_byte"], t.metrics["num_params"]) for t in study.trials]
-    expected = [
-        v for v in values if not any(w[0] <= v[0] and w[1] <= v[1] and w != v for w in values)
-    ]
-    assert [(t.metrics["bits_per_byte"], t.metrics["num_params"]) for t in front] == sorted(
-        expected
-    )
-    assert find_best([], objectives=["bits_per_byte"], limits=()) == []
-
-
-def test_a_winner_is_trained_on_from_its_checkpoint(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    study = make_study(tmp_path)
-    toy = Toy(log=str(log))
-    study.optimize(toy, n_trials=4, executor="inline")
-    best = study.best_trials[0]
-    before = len(log.read_text().splitlines())
-    job = study.extend(best, train_bytes=9_000, options={"steps": 20, "cooldown": True})
-    assert job.state is JobState.DONE
-    assert (job.kind, job.train_bytes, job.options["cooldown"]) == (JobKind.EXTEND, 9_000, True)
-    steps = [int(line.split()[1]) for line in log.read_text().splitlines()[before:]]
-    assert steps == list(range(9, 20))
-    assert study.extend(best, train_bytes=9_000, options={"steps": 20, "cooldown": True}) == job
-    assert study.trials[best.number].rung == best.rung
-    with pytest.raises(ConfigError, match="either train_bytes or seconds"):
-        study.extend(best)
-
-
-def test_an_extension_needs_a_checkpoint(tmp_path: Path) -> None:
-    study = make_study(tmp_path)
-    study.optimize(Toy(checkpoints=False), n_trials=2, executor="inline")
-    with pytest.raises(CheckpointError, match="trial 0 has no checkpoint"):
-        study.extend(0, train_bytes=5000)
-
-
-def test_a_failed_extension_is_said(tmp_path: Path) -> None:
-    study = make_study(tmp_path, start=[Point(x=0, y=0)])
-    study.optimize(Toy(), n_trials=1, executor="inline")
-    with pytest.raises(EvaluationError, match="this column is broken"):
-        study.extend(
-            0, train_bytes=5000, options={"steps": 20}, evaluator=Toy(trouble={"0": "fail"})
-        )
-    assert study.trials[0].state is TrialState.COMPLETE
 
 
 def test_everything_spent_is_in_the_ledger(tmp_path: Path) -> None:
