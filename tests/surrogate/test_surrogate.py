@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from helpers_surrogate import draw_features, draw_readings, planted
 
-from archsmith.errors import ConfigError, EvaluationError
-from archsmith.surrogate import surrogate as module
+from archsmith.errors import ConfigError
 from archsmith.surrogate.extrapolation import leave_one_corpus_out, leave_one_size_out
-from archsmith.surrogate.process import Kind, fit_process
+from archsmith.surrogate.process import Kind
 from archsmith.surrogate.readings import Reading
 from archsmith.surrogate.surrogate import fit_surrogate, update_surrogate
 
@@ -121,21 +120,6 @@ def test_intervals_widen_beyond_four_times_the_longest_text():
     assert reach[2] > max(1.5 * reach[1], 0.5 * relative)
 
 
-def test_a_kind_that_does_not_fit_gives_way_and_is_named(monkeypatch):
-    def failing(schema, table, values, kind, *, iterations):
-        if kind is not Kind.MEAN:
-            raise EvaluationError("the process does not fit: planted")
-        return fit_process(schema, table, values, kind, iterations=iterations)
-
-    monkeypatch.setattr(module, "fit_process", failing)
-    surrogate = fit_surrogate(draw_readings(12, extra=wave), calibrate=False)
-    assert surrogate.description == "law only"
-    assert [note.split(":")[0] for note in surrogate.notes] == [
-        "'mean + process' was left out",
-        "'process only' was left out",
-    ]
-
-
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_few_constant_or_repeated_readings_are_survived(count):
     reading = draw_readings(1)[0]
@@ -143,6 +127,11 @@ def test_few_constant_or_repeated_readings_are_survived(count):
     assert forecast.mean[0] == pytest.approx(reading.value, abs=0.1)
     assert np.isfinite(forecast.deviation).all()
     assert forecast.deviation[0] > 0
+
+
+def test_readings_of_a_single_trunk_leave_nothing_to_calibrate_by():
+    readings = [reading._replace(trunk="one") for reading in draw_readings(5, train_bytes=4e6)]
+    assert fit_surrogate(readings, iterations=5).scale == 1.0
 
 
 def test_nothing_to_read_is_said_so():

@@ -1,0 +1,88 @@
+"""The kind of surrogate that readings want: law only, law + process or process only.
+
+Each kind is fitted and asked for every reading without its trunk; the highest sum of log densities
+wins, the mean alone where a process is hardly better. A kind that fails to fit is left out and
+named. The readings decide hyperparameters and kind at once: who wants to know how wrong what was
+chosen is leaves readings out of all of it, see `archsmith.surrogate.calibration`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from archsmith.errors import EvaluationError
+from archsmith.surrogate.law import LawFit
+from archsmith.surrogate.process import Fitted, Kind, fit_process
+from archsmith.surrogate.readings import Reading
+from archsmith.surrogate.schema import fit_mean, inputs, make_schema
+
+FEWEST = 3  # readings a process needs
+_TIE = 2.0  # of log density, by which a process has to be better than none
+_ORDER = (Kind.MEAN, Kind.BOTH, Kind.PROCESS)
+
+
+class Chosen(NamedTuple):
+    """What won.
+
+    Attributes:
+        fitted: the process of the kind that won.
+        log_densities: of readings left out, by kind; what was compared.
+        notes: what failed and what took its place, in sentences.
+    """
+
+    fitted: Fitted
+    log_densities: Mapping[Kind, float]
+    notes: tuple[str, ...]
+
+
+def choose_kind(
+    readings: Sequence[Reading],
+    *,
+    unit: float = 1.0,
+    kinds: Sequence[Kind] = _ORDER,
+    law: bool = True,
+    iterations: int = 40,
+) -> Chosen:
+    """Fit each kind to the readings and choose, see `fit_surrogate` for the arguments.
+
+    Args:
+        readings: at least one, with finite values; fewer than `FEWEST` get the mean alone.
+
+    Raises:
+        EvaluationError: not even the simplest kind could be fitted.
+    """
+    values = np.array([reading.value for reading in readings], dtype=np.float64)
+    mean, notes = _fit_law(readings, unit) if law else (None, [])
+    found: dict[Kind, Fitted] = {}
+    few = len(readings) < FEWEST
+    # weights of a linear mean and of a process are fitted: both together are either alone, too
+    order = _ORDER if mean is not None else (Kind.BOTH, Kind.MEAN, Kind.PROCESS)
+    for kind in sorted(kinds, key=order.index):
+        if few and kind is not Kind.MEAN:
+            continue
+        if mean is None and found:
+            break
+        schema = make_schema(readings, law=None if kind is Kind.PROCESS else mean)
+        try:
+            table = inputs(schema, readings)
+            found[kind] = fit_process(
+                schema, table, values, kind, iterations=0 if few else iterations
+            )
+        except EvaluationError as error:
+            notes.append(f"'{kind}' was left out: {error}")
+    if not found:
+        raise EvaluationError("no surrogate fits the readings: " + "; ".join(notes))
+    densities = {kind: fitted.log_density for kind, fitted in found.items()}
+    chosen = max(found, key=lambda kind: densities[kind])
+    simplest = next(iter(found))
+    if densities[simplest] >= densities[chosen] - _TIE:
+        chosen = simplest
+    return Chosen(found[chosen], densities, tuple(notes))
+
+
+def _fit_law(readings: Sequence[Reading], unit: float) -> tuple[LawFit | None, list[str]]:
+    try:
+        return fit_mean(readings, unit=unit), []
+    except (ValueError, np.linalg.LinAlgError) as error:
+        return None, [f"the law was left out: {error}"]
