@@ -164,7 +164,7 @@ def one_shot_arm(
     """The maximizer's shape: its vocabulary and rate tuned on short cooled runs, then all the rest
     of the budget on the best of these trunks."""
     config = pipeline.config
-    rung = pipeline._rungs(pipeline.suggestion())[0]
+    rung = pipeline.rungs(pipeline.suggestion())[0]
     runs: list[dict[str, Any]] = []
 
     def tried(shape: Architecture, factor: float) -> dict[str, Any]:
@@ -199,7 +199,7 @@ def one_shot_arm(
         if factor != 1.0:
             tried(best["architecture"], factor)
     best = min(runs, key=lambda run: run["bits_per_byte"])
-    model = pipeline._train_arm(
+    model = pipeline.train_arm(
         "parameter maximizer",
         best["architecture"],
         recipe=best["recipe"],

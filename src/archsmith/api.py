@@ -38,8 +38,8 @@ from archsmith.train.recipe import Recipe
 from archsmith.trial import Limit
 from archsmith.units import parse_bytes
 from archsmith.workflow.fitting import measure_latency
-from archsmith.workflow.pipeline import RUNG_SCORE_BYTES
 from archsmith.workflow.planning import LEAST_UPDATES
+from archsmith.workflow.search_config import RUNG_SCORE_BYTES
 from archsmith.workflow.workspace import bytes_per_token, training_settings
 
 if TYPE_CHECKING:

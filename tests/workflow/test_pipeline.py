@@ -11,10 +11,10 @@ from archsmith.export.llamacpp import LlamaCpp
 from archsmith.report.load import load_study
 from archsmith.store.store import connect
 from archsmith.trial import TrialState
+from archsmith.workflow.baselines import WINNER
 from archsmith.workflow.continuing import export_source
 from archsmith.workflow.generation import continue_text, find_gguf
 from archsmith.workflow.model_folder import load_model_folder
-from archsmith.workflow.pipeline import WINNER
 from archsmith.workflow.scoring import score_model_path
 from helpers_workflow import FinishedSearch, Recorder, one_core
 

@@ -12,7 +12,6 @@ from archsmith.runtime import events
 from archsmith.store.records import JobKind, JobRecord, JobState
 from archsmith.study import load_study
 from archsmith.workflow.pipeline import Pipeline
-from archsmith.workflow.planning import trial_shares
 from archsmith.workflow.search_config import PlanConfig, load_search_config
 from archsmith.workflow.selection import Finalist, FinalistRun
 from archsmith.workflow.watcher import Watcher
@@ -97,7 +96,10 @@ def test_an_interrupted_selection_goes_on_and_does_nothing_twice(
 
     # at other rates the final training goes on from the trunk that had them
     told: dict[str, object] = {}
-    monkeypatch.setattr(Pipeline, "_train_arm", lambda self, *_, **rest: told.update(rest) or DONE)
+    monkeypatch.setattr(
+        "archsmith.workflow.final_training.train_network",
+        lambda *_, **rest: told.update(rest) or DONE,
+    )
     own_job = next(job for job in jobs if job.number == winner.trial)
     with pipeline.store.engine.begin() as connection:
         connection.exec_driver_sql(
@@ -129,15 +131,6 @@ def test_nothing_is_trained_again_unless_asked_for(finished: FinishedSearch) -> 
         "reason": "it was not asked for",
     }
     assert all(len(one.runs) == 1 for one in finalists_of(pipeline))
-
-
-def test_short_searches_are_divided_as_ever() -> None:
-    """Those of the demonstration and of comparisons over minutes among them."""
-    asked, off = PlanConfig(), PlanConfig(fresh_seeds=0, rate_factors=())
-    assert trial_shares(asked, budget(60.0)) == (0.95,)
-    assert trial_shares(asked, budget(180.0)) == (0.95,)
-    assert trial_shares(asked, budget(599.0)) == trial_shares(off, budget(3600.0)) == (0.85,)
-    assert trial_shares(asked, budget(600.0)) == pytest.approx((0.45, 0.85))
 
 
 def test_a_search_without_time_left_trains_nothing_again(

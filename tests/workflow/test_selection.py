@@ -116,7 +116,7 @@ def test_the_winner_is_scored_after_quantization_on_unseen_text(finished: Finish
         trials,
         weights_of=weights_of,
         tokens_for=lambda size: pipeline.workspace.tokens(Split.SELECTION, size),
-        protocol=pipeline.rung_protocol,
+        protocol=pipeline.config.rung_protocol,
         horizon=at(0.0),
         trials=trials,
         tasks_of=lambda architecture, weights: {},

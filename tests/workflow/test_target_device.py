@@ -14,8 +14,8 @@ from archsmith.export.llamacpp import timing
 from archsmith.report.horizon import horizon_sentence, predicted_for
 from archsmith.report.load import load_study
 from archsmith.workflow import fitting
+from archsmith.workflow.baselines import WINNER
 from archsmith.workflow.model_folder import load_model_folder
-from archsmith.workflow.pipeline import WINNER, Pipeline
 from archsmith.workflow.search_config import DeviceConfig, load_search_config
 from helpers_workflow import SEARCH_FILE, FinishedSearch
 
@@ -55,15 +55,6 @@ def test_a_foreign_profile_is_refused_before_a_search_begins(
     monkeypatch.setenv(PROFILE_VARIABLE, str(path))
     with pytest.raises(ConfigError, match=r"Abacus 9000.*archsmith device probe"):
         finished.pipeline().prepare()
-
-
-def test_a_study_keeps_its_target(finished: FinishedSearch) -> None:
-    before = finished.pipeline()
-    changed = before.config.model_copy(update={"device": DeviceConfig(target="phone.json")})
-    after = Pipeline(changed, root=before.root)
-    after.target = None  # the profile itself plays no part here
-    with pytest.raises(ConfigError, match=r"phone\.json.*study_name"):
-        after.study(before.suggestion())
 
 
 def test_records_say_how_the_winner_was_trained(finished: FinishedSearch) -> None:

@@ -35,7 +35,7 @@ def train(finished: FinishedSearch) -> Callable[..., TrainedModel]:
         validation_tokens=workspace.tokens(Split.SEARCH, 288),
         tokenizer=workspace.tokenizer_for(288),
         recipe=Recipe(batch_tokens=96, warmup_steps=3, dtype="float32"),
-        protocol=finished.pipeline().rung_protocol,
+        protocol=finished.pipeline().config.rung_protocol,
         num_readings=2,
     )
 

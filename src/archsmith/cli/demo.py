@@ -29,6 +29,7 @@ def command(*, output_dir: Path, minutes: float, as_json: bool, quiet: bool) -> 
     from archsmith.report.as_json import report_json
     from archsmith.report.html import write_html
     from archsmith.report.load import load_study
+    from archsmith.workflow.baselines import model_dir
     from archsmith.workflow.demo import run_demo
     from archsmith.workflow.generation import continue_text, find_gguf
     from archsmith.workflow.workspace import require_export
@@ -40,7 +41,7 @@ def command(*, output_dir: Path, minutes: float, as_json: bool, quiet: bool) -> 
     report = load_study(pipeline.store, pipeline.name)
     page = output_dir / "report.html"
     write_html(report, page)
-    gguf = find_gguf(pipeline.model_dir())
+    gguf = find_gguf(model_dir(pipeline.workspace))
     prompt = "def read_lines(path):\n    "
     written = continue_text(gguf, prompt, max_new_tokens=96, temperature=0.5)
     if as_json:
@@ -54,4 +55,4 @@ def command(*, output_dir: Path, minutes: float, as_json: bool, quiet: bool) -> 
     click.echo(f"\nwritten by llama.cpp from {gguf}:\n\n{prompt}{written}\n")
     click.echo(f"page:                {page}")
     click.echo(f"GGUF file:           {gguf}")
-    click.echo(f"transformers folder: {pipeline.model_dir() / 'transformers'}")
+    click.echo(f"transformers folder: {model_dir(pipeline.workspace) / 'transformers'}")

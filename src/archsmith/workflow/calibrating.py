@@ -1,12 +1,60 @@
-"""The phase that calibrates the learning rates, for every kind of network in the space."""
+"""The phase that calibrates the learning rates, for every kind of network in the space.
+
+It is done once: what was found is a note, from which the recipe is read at every later start.
+"""
 
 from collections.abc import Callable, Mapping
 
+from archsmith.config import validate
 from archsmith.device.environment import num_usable_cores
 from archsmith.evaluators.base import Evaluator
+from archsmith.train.recipe import Recipe
 from archsmith.workflow.calibration import Calibration, calibrate, seconds_per_run
 from archsmith.workflow.search_config import SearchConfig
+from archsmith.workflow.study_notes import StudyNotes
 from archsmith.workflow.suggestion import Suggestion
+from archsmith.workflow.workspace import Workspace
+
+_NOTE = "calibration"
+
+
+def is_calibrated(notes: StudyNotes) -> bool:
+    """Whether an earlier start has calibrated the rates."""
+    return bool(notes.get(_NOTE))
+
+
+def calibrated(recipe: Recipe, notes: StudyNotes) -> Recipe:
+    """The recipe with the noted rates, as it is where there are none."""
+    stored = notes.get(_NOTE)
+    if not stored:
+        return recipe
+    found = validate(Calibration, stored, source="the stored calibration")
+    return recipe.model_copy(update=found.recipe_changes())
+
+
+def note_calibration(
+    suggestion: Suggestion,
+    evaluator: Evaluator,
+    *,
+    workspace: Workspace,
+    seconds: float,
+    note: Callable[[str], None],
+    notes: StudyNotes,
+    clock: Callable[[], float],
+) -> None:
+    """`calibrate_suggestions`, noted with what it took."""
+    started = clock()
+    found = calibrate_suggestions(
+        suggestion,
+        evaluator,
+        config=workspace.config,
+        bytes_per_token=workspace.bytes_per_token,
+        seconds=seconds,
+        note=note,
+    )
+    notes.put(_NOTE, found.model_dump(mode="json"))
+    trained = sum(run.train_seconds for run in found.runs)
+    notes.spend("calibration", max(clock() - started, trained))
 
 
 def calibrate_suggestions(

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from archsmith.config import Spec
-from archsmith.data.splits import Split
 from archsmith.device.profile import lone_threads
 from archsmith.errors import ConfigError
 from archsmith.export.carriers import carrier_of, unsupported
@@ -28,7 +27,6 @@ from archsmith.workflow.pipeline import Pipeline
 from archsmith.workflow.search_config import load_search_config
 from archsmith.workflow.selection import trained_trunk
 from archsmith.workflow.stock_model import load_stock_model
-from archsmith.workflow.training import train_interruptibly
 from archsmith.workflow.watcher import Watcher
 
 
@@ -58,27 +56,20 @@ def train_trial(
         ConfigError: there is no such trial, or it has no checkpoint.
         StoreError: there is no such study.
     """
-    watching = watcher or Watcher()
     config, root = load_search_config(config_file)
-    pipeline = Pipeline(config, root=root, watcher=watching)
+    pipeline = Pipeline(config, root=root, watcher=watcher)
     study = load_study(study_name=pipeline.name, storage=pipeline.store)
     chosen = choose_trial(study, trial)
-    size, trunk = chosen.architecture.vocab_size, trained_trunk(chosen)
-    workspace = pipeline.workspace
-    return train_interruptibly(
+    trunk = trained_trunk(chosen)
+    return pipeline.train_arm(
+        f"trial {chosen.number}",
         chosen.architecture,
-        train_tokens=workspace.tokens(Split.TRAIN, size),
-        validation_tokens=workspace.tokens(Split.SEARCH, size),
-        tokenizer=workspace.tokenizer_for(size),
         recipe=pipeline.stored_recipe(),
-        protocol=pipeline.rung_protocol,
         output_dir=output_dir,
         max_seconds=max_seconds,
         train_bytes=train_bytes,
         checkpoint=None if trunk is None else study.checkpoint_root / trunk.checkpoint_out,
-        seed=config.seed,
         num_threads=min(pipeline.threads, lone_threads()),
-        on_progress=lambda progress: watching.training(f"trial {chosen.number}", progress),
         should_stop=should_stop,
     )
 

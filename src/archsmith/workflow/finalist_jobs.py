@@ -42,7 +42,6 @@ class FinalistJobs:
     study: Study
     workspace: Workspace
     recipe: Recipe
-    protocol: ScoringProtocol
     watcher: Watcher
     executor: Literal["processes", "inline"]
     clock: Callable[[], float]
@@ -52,6 +51,11 @@ class FinalistJobs:
     def num_slots(self) -> int:
         """Jobs side by side."""
         return 1 if self.executor == "inline" else self.workspace.config.n_jobs
+
+    @property
+    def protocol(self) -> ScoringProtocol:
+        """What finalists are scored by."""
+        return self.workspace.config.rung_protocol
 
     def cool_down(self, trials: Sequence[TrialRecord]) -> dict[int, Path]:
         """The cooled weights of trials by number. Raises as `Study.cool_down`."""

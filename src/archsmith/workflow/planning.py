@@ -1,14 +1,18 @@
-"""What a search file's time and text are divided into: a budget per phase, and the ladder."""
+"""What a search file's time and text are divided into: a budget per phase, the ladder and its rule,
+the final training that candidates are compared for."""
 
 from collections.abc import Mapping
 
 from archsmith.budget import Budget, divide
 from archsmith.device.environment import num_usable_cores
 from archsmith.halving.rungs import plan_rungs
+from archsmith.halving.settings import Halving
 from archsmith.trial import Rung
 from archsmith.workflow.search_config import PlanConfig, SearchConfig
+from archsmith.workflow.selection import Horizon
 from archsmith.workflow.suggestion import Suggestion
 from archsmith.workflow.supernet_config import SupernetConfig
+from archsmith.workflow.tasks import SIGNAL, search_objectives
 
 # No rung ends before so many updates, nor before twice the warm-up.
 LEAST_UPDATES = 200
@@ -52,6 +56,25 @@ def plan_ladder(
             min_bytes=round(max(2 * recipe.warmup_steps, LEAST_UPDATES) * batch_bytes),
         )
     )
+
+
+def plan_halving(config: SearchConfig, budget: Budget | None) -> Halving:
+    """The strategy's own discipline, else the ladder: with the loss as the one thing learned, from
+    trainings, it halves by what is predicted for the final training."""
+    own: Halving | None = config.strategy.halving()
+    learned = search_objectives(config.objectives)
+    seconds = None
+    if budget is not None and learned == (SIGNAL,) and config.shared_weights is None:
+        seconds = budget.training_seconds or None
+    return own or Halving(eta=config.plan.reduction_factor, horizon_seconds=seconds)
+
+
+def plan_horizon(config: SearchConfig, budget: Budget | None) -> Horizon:
+    """The final training: its seconds, or without a timeout its text."""
+    if budget is not None:
+        return Horizon(budget.training_seconds, in_bytes=False)
+    assert config.plan.train_bytes is not None
+    return Horizon(float(config.plan.train_bytes), in_bytes=True)
 
 
 def cools_finalists(budget: Budget | None) -> bool:

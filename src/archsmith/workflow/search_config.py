@@ -16,6 +16,10 @@ from archsmith.trial import Limit, known_metric
 from archsmith.units import parse_bytes, parse_seconds
 from archsmith.workflow.supernet_config import SupernetConfig, require_one_kind, settle
 
+# Held-out text scored at a rung. Candidates are compared on the same bytes, so the text's own
+# variance cancels; twice as much would read more tokens than the shortest rungs train on.
+RUNG_SCORE_BYTES = 1 << 16
+
 
 class TokenizerConfig(Spec):
     """[tokenizer]: a byte-level BPE trained on the corpus, or an existing `tokenizer.json`.
@@ -180,6 +184,12 @@ class SearchConfig(Spec):
         """`[supernet]` with its method, also where the strategy implies it; None where every
         candidate is trained by itself."""
         return settle(self.supernet, self.strategy)
+
+    @property
+    def rung_protocol(self) -> ScoringProtocol:
+        """How readings along the way are scored: the study's protocol on fewer bytes."""
+        bound = self.protocol.max_bytes or RUNG_SCORE_BYTES
+        return self.protocol.model_copy(update={"max_bytes": min(bound, RUNG_SCORE_BYTES)})
 
 
 def load_search_config(path: Path, **overrides: Any) -> tuple[SearchConfig, Path]:

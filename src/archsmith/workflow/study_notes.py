@@ -1,6 +1,6 @@
 """What a whole job writes down beside its trials: decisions as notes, work in the ledger."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from archsmith.errors import StoreError
@@ -24,13 +24,17 @@ class StudyNotes:
         self._waiting_seconds: dict[str, float] = {}
 
     @property
+    def spec(self) -> Mapping[str, Any] | None:
+        """What the study was begun with; None while there is no study."""
+        try:
+            return self._store().study(self._name).spec
+        except StoreError:
+            return None
+
+    @property
     def exist(self) -> bool:
         """Whether there is a study to hold them."""
-        try:
-            self._store().study(self._name)
-        except StoreError:
-            return False
-        return True
+        return self.spec is not None
 
     def get(self, key: str) -> Any:
         """A note, None if there is none."""

@@ -1,4 +1,4 @@
-"""The prepared ground of a search: corpus, tokenizer, token files, space and cost models.
+"""The prepared ground of a search: corpus, tokenizer, token files, space, cost models, target.
 
 Everything is made on demand in the output folder and reused while its inputs are the same.
 """
@@ -14,6 +14,7 @@ from archsmith.cost.base import CostContext, TrainingSettings, static_metrics
 from archsmith.data.corpus import Corpus, CorpusConfig, Split
 from archsmith.data.token_file import TokenFile
 from archsmith.data.tokenizer import Tokenizer
+from archsmith.device.target import Target, load_target
 from archsmith.errors import ConfigError, MissingExtraError
 from archsmith.export.layout import prefix_num_bytes
 from archsmith.space.dimensions import Vocabulary, equal_context
@@ -142,6 +143,12 @@ class Workspace:
     @cached_property
     def _exportable(self) -> Exportable:
         return self.config.space.build(self.vocabularies).exportable_to(("huggingface", "gguf"))
+
+    @cached_property
+    def target(self) -> Target | None:
+        """The machine the model is for, where it is another. Raises ConfigError."""
+        named = self.config.device.target
+        return None if named is None else load_target(self.root / named)
 
     @cached_property
     def cost_context(self) -> CostContext:
