@@ -145,6 +145,25 @@ def test_a_search_that_is_killed_goes_on_to_its_end(tmp_path: Path) -> None:
     assert model.record.train_bytes >= 30_000
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_jobs_train_one_supernet(tmp_path: Path) -> None:
+    settings = {"n_trials": "6\nn_jobs = 2", "finalists": "2", "train_bytes": "90000"}
+    search = one_shot(
+        tmp_path / "two", shared_bytes=100_000, strategy="single_path_one_shot", **settings
+    )
+    archsmith("search", search.config_file, cwd=search.folder)
+    store = store_of(search)
+    trials, ledger = store.trials("notes"), store.ledger("notes")
+    assert len({trial.metrics["bits_per_byte"] for trial in trials}) == 6
+    (home,) = (search.folder / "archsmith-output" / "supernets").iterdir()
+    rungs = [entry for entry in ledger if entry.phase.startswith("rung")]
+    assert sum(entry.flops for entry in rungs) == pytest.approx(read_supernet(home).flops)
+    assert set(jobs_of(search, JobKind.EXTEND)) == {JobState.DONE}
+    workers = {job.owner for trial in trials for job in trial.jobs if job.kind is JobKind.RUNG}
+    assert len(workers) >= 2
+
+
 def test_check_tells_of_the_supernet_and_what_cannot_be_one(tmp_path: Path) -> None:
     search = one_shot(tmp_path / "check", shared_bytes=9_000, strategy="darts")
     told, _ = archsmith_here("check", "--quiet", "search.toml", cwd=search.folder)
