@@ -7,6 +7,7 @@ import pytest
 from helpers_surrogate import draw_features, draw_readings, planted
 
 from archsmith.errors import ConfigError
+from archsmith.prior import shipped
 from archsmith.surrogate.extrapolation import leave_one_corpus_out, leave_one_size_out
 from archsmith.surrogate.process import Kind
 from archsmith.surrogate.readings import Reading
@@ -115,7 +116,7 @@ def test_intervals_widen_beyond_four_times_the_longest_text():
         surrogate.predict([point._replace(train_bytes=64e6 * times)]).deviation[0]
         for times in (1, 4, 64)
     ]
-    relative = 4 * 0.0213 / 1.645 * surrogate.predict([point]).mean[0]
+    relative = 4 * shipped().log_error_per_doubling / 1.645 * surrogate.predict([point]).mean[0]
     assert reach[0] <= reach[1] * 1.2
     assert reach[2] > max(1.5 * reach[1], 0.5 * relative)
 
