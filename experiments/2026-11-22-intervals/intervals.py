@@ -3,7 +3,7 @@
     python experiments/2026-11-22-intervals/intervals.py FOLDER --sets 40 --output intervals.jsonl
 
 FOLDER holds the tables; those it lacks are passed over. The runs of the shipped prior stand beside,
-and a planted law needs no table. Of each set of drawn networks a surrogate is fitted, and the others
+and a planted law needs no table. Of each set of drawn networks a surrogate is fitted; the others
 are predicted with three scales of its intervals: `none` is 1; `kept` refits without each fold the
 kind that all readings chose; `anew` chooses it without each fold, too, as `fit_surrogate` does. All
 three are of one fit. Each set is a line of the output, and what is there already is not run again.
