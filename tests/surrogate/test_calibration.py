@@ -9,10 +9,11 @@ from helpers_surrogate import draw_readings
 from archsmith.errors import EvaluationError
 from archsmith.surrogate import surrogate as module
 from archsmith.surrogate.calibration import calibration, scale_of, scores_left_out
-from archsmith.surrogate.kinds import choose_kind
+from archsmith.surrogate.kinds import weigh_kinds
 from archsmith.surrogate.process import Kind, fit_process
 from archsmith.surrogate.readings import Reading
 from archsmith.surrogate.schema import inputs, make_schema
+from archsmith.surrogate.stack import Part, Stack
 from archsmith.surrogate.surrogate import fit_surrogate
 
 _NAMES = tuple(f"useless_{number}" for number in range(20))
@@ -23,20 +24,20 @@ def line_through(name, readings):
     seen = [r._replace(features={name: r.features[name]}) for r in readings]
     schema = make_schema(seen, law=None)
     values = np.array([r.value for r in seen])
-    return fit_process(schema, inputs(schema, seen), values, Kind.MEAN, iterations=0)
+    fitted = fit_process(schema, inputs(schema, seen), values, Kind.MEAN, iterations=0)
+    return Stack((Part(1.0, fitted),))
 
 
 def best_line(readings):
-    return max((line_through(name, readings) for name in _NAMES), key=lambda f: f.log_density)
+    lines = (line_through(name, readings) for name in _NAMES)
+    return max(lines, key=lambda line: line.heaviest.log_densities.sum())
 
 
-def covered(fitted, readings, scale):
+def covered(line, readings, scale):
     """Share of readings in the interval of 90 % of a normal distribution."""
-    mean, variance = fitted.predict(
-        inputs(fitted.schema, readings, trunks=range(-len(readings), 0))
-    )
+    mean, variance = line.predict(readings, trunks=range(-len(readings), 0))
     values = np.array([r.value for r in readings])
-    away = (values - fitted.schema.offset) / fitted.schema.scale - mean
+    away = (values - line.offset) / line.scale - mean
     return np.mean(np.abs(away) <= 1.645 * scale * np.sqrt(variance))
 
 
@@ -51,22 +52,22 @@ def test_a_choice_kept_within_the_folds_makes_intervals_too_narrow():
             for _ in range(216)
         ]
         some, left = readings[:16], readings[16:]
-        fitted = best_line(some)
-        chosen = fitted.schema.numbers[0]
-        kept.append(covered(fitted, left, calibration(some, partial(line_through, chosen))))
-        anew.append(covered(fitted, left, calibration(some, best_line)))
+        line = best_line(some)
+        chosen = line.heaviest.schema.numbers[0]
+        kept.append(covered(line, left, calibration(some, partial(line_through, chosen))))
+        anew.append(covered(line, left, calibration(some, best_line)))
     assert np.mean(kept) < 0.8
     assert np.mean(anew) > np.mean(kept) + 0.08
 
 
-def test_a_fit_chooses_anew_without_each_fold(monkeypatch):
+def test_a_fit_weighs_anew_without_each_fold(monkeypatch):
     seen = []
 
     def watching(readings, **settings):
         seen.append((len(readings), settings))
-        return choose_kind(readings, **settings)
+        return weigh_kinds(readings, **settings)
 
-    monkeypatch.setattr(module, "choose_kind", watching)
+    monkeypatch.setattr(module, "weigh_kinds", watching)
     readings = draw_readings(9)
     surrogate = fit_surrogate(readings, unit=2.0, kinds=(Kind.MEAN, Kind.BOTH), iterations=5)
     assert [count for count, _ in seen] == [9, 6, 7, 7, 7]
@@ -82,7 +83,7 @@ def test_readings_of_a_trunk_are_left_out_together():
     def fit(kept):
         without.append({r.trunk for r in readings} - {r.trunk for r in kept})
         assert len(kept) == 9
-        return choose_kind(kept, kinds=(Kind.MEAN,), iterations=0).fitted
+        return weigh_kinds(kept, kinds=(Kind.MEAN,), iterations=0).stack
 
     assert len(scores_left_out(readings, fit)) == 12
     assert sorted(without, key=min) == [{0}, {1}, {2}, {3}]
@@ -95,7 +96,7 @@ def test_a_fold_without_which_nothing_fits_tells_nothing():
     def fit(kept):
         if worst not in kept:
             raise EvaluationError("planted")
-        return choose_kind(kept, kinds=(Kind.MEAN,), iterations=0).fitted
+        return weigh_kinds(kept, kinds=(Kind.MEAN,), iterations=0).stack
 
     assert len(scores_left_out(readings, fit)) == 6
 

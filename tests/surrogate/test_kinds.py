@@ -7,7 +7,7 @@ from helpers_surrogate import draw_readings
 
 from archsmith.errors import EvaluationError
 from archsmith.surrogate import kinds
-from archsmith.surrogate.kinds import choose_kind
+from archsmith.surrogate.kinds import weigh_kinds
 from archsmith.surrogate.process import Kind, fit_process
 
 
@@ -15,12 +15,13 @@ def wave(features):
     return 0.08 * math.sin(4 * features["wave"])
 
 
-def test_what_predicts_readings_left_out_best_is_chosen():
-    chosen = choose_kind(draw_readings(45, extra=wave), iterations=15)
-    assert set(chosen.log_densities) == set(Kind)
-    assert chosen.fitted.kind is max(chosen.log_densities, key=chosen.log_densities.__getitem__)
-    assert chosen.fitted.kind is not Kind.MEAN
-    assert chosen.notes == ()
+def test_what_predicts_readings_left_out_best_weighs_most():
+    weighed = weigh_kinds(draw_readings(45, extra=wave), iterations=15)
+    assert set(weighed.log_densities) == set(Kind)
+    weights = {part.fitted.kind: part.weight for part in weighed.stack.parts}
+    assert max(weights, key=weights.__getitem__) is not Kind.MEAN
+    assert weights.get(Kind.MEAN, 0.0) < 0.1
+    assert weighed.notes == ()
 
 
 def test_a_kind_that_does_not_fit_gives_way_and_is_named(monkeypatch):
@@ -30,16 +31,16 @@ def test_a_kind_that_does_not_fit_gives_way_and_is_named(monkeypatch):
         return fit_process(schema, table, values, kind, iterations=iterations)
 
     monkeypatch.setattr(kinds, "fit_process", failing)
-    chosen = choose_kind(draw_readings(12, extra=wave))
-    assert chosen.fitted.kind is Kind.MEAN
-    assert [note.split(":")[0] for note in chosen.notes] == [
+    weighed = weigh_kinds(draw_readings(12, extra=wave))
+    assert [part.fitted.kind for part in weighed.stack.parts] == [Kind.MEAN]
+    assert [note.split(":")[0] for note in weighed.notes] == [
         "'mean + process' was left out",
         "'process only' was left out",
     ]
 
 
 def test_two_readings_get_the_law_alone():
-    assert set(choose_kind(draw_readings(2)).log_densities) == {Kind.MEAN}
+    assert set(weigh_kinds(draw_readings(2)).log_densities) == {Kind.MEAN}
 
 
 def test_where_nothing_fits_each_kind_says_why(monkeypatch):
@@ -48,4 +49,4 @@ def test_where_nothing_fits_each_kind_says_why(monkeypatch):
 
     monkeypatch.setattr(kinds, "fit_process", failing)
     with pytest.raises(EvaluationError, match=r"'mean only' was left out: planted; 'mean \+"):
-        choose_kind(draw_readings(6))
+        weigh_kinds(draw_readings(6))

@@ -1,6 +1,7 @@
 """Law, process or both: the readings decide; trunks share luck; intervals; falling back."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -28,15 +29,25 @@ def covered(surrogate, readings):
     return (forecast.low <= values) & (values <= forecast.high)
 
 
-def test_where_the_law_holds_the_law_alone_is_chosen():
-    assert fit_surrogate(draw_readings(30), calibrate=False).description == "law only"
+def weights(surrogate):
+    return {part.fitted.kind: part.weight for part in surrogate.stack.parts}
+
+
+def test_where_the_law_holds_the_others_do_no_harm():
+    readings = draw_readings(90)
+    surrogate = fit_surrogate(readings[:30], calibrate=False)
+    assert weights(surrogate)[Kind.PROCESS] < 0.2
+    law = fit_surrogate(readings[:30], kinds=[Kind.MEAN], calibrate=False)
+    assert law.description == "law only"
+    assert errors(surrogate, readings[30:]).mean() < 1.2 * errors(law, readings[30:]).mean()
 
 
 def test_what_the_law_leaves_is_the_process():
     readings = draw_readings(90, extra=wave)
     surrogate = fit_surrogate(readings[:45], calibrate=False)
     law = fit_surrogate(readings[:45], kinds=[Kind.MEAN], calibrate=False)
-    assert surrogate.description == "law + process"
+    assert weights(surrogate)[Kind.BOTH] > 0.6
+    assert "law + process" in surrogate.description
     assert errors(surrogate, readings[45:]).mean() < 0.5 * errors(law, readings[45:]).mean()
 
 
@@ -48,7 +59,10 @@ def test_what_no_law_describes_is_left_to_the_process():
 
     features = [draw_features(rng, wave=rng.uniform(-1, 1)) for _ in range(60)]
     readings = [Reading(f, 2 + bumpy(f)) for f in features]
-    assert fit_surrogate(readings, calibrate=False).description in ("process only", "law + process")
+    surrogate = fit_surrogate(readings, calibrate=False)
+    assert weights(surrogate).get(Kind.MEAN, 0.0) < 0.1
+    told = [float(weight) for weight in re.findall(r"\d\.\d\d", surrogate.description)]
+    assert sum(told) == pytest.approx(1.0, abs=0.02)
 
 
 def test_choices_switch_the_law_off_by_their_names():
@@ -63,7 +77,7 @@ def test_choices_switch_the_law_off_by_their_names():
 
     surrogate = fit_surrogate([reading() for _ in range(40)], calibrate=False)
     fresh = [reading() for _ in range(40)]
-    assert surrogate.fitted.schema.law is None
+    assert surrogate.stack.heaviest.schema.law is None
     assert "linear mean" in surrogate.description
     assert errors(surrogate, fresh).mean() < 0.15
 

@@ -14,6 +14,7 @@ from gpytorch.distributions import MultivariateNormal
 from archsmith.strategies._drafts import Finished
 from archsmith.strategies._fits import Settings, learn, transform_of
 from archsmith.strategies._improvement import Moments
+from archsmith.surrogate.readings import Reading
 from archsmith.surrogate.surrogate import update_surrogate
 from archsmith.trial import Observation, Problem
 
@@ -85,29 +86,27 @@ def learned_output(
     surrogate = learned.surrogate
     if learned.later is not None:
         surrogate = update_surrogate(surrogate, learned.readings(learned.later))
-    schema = surrogate.fitted.schema
+    stack = surrogate.stack
 
     def scaled(value: float) -> float:
-        return (learned.transform(value) - schema.offset) / schema.scale
+        return (learned.transform(value) - stack.offset) / stack.scale
 
-    def columns(asked: Asked) -> np.ndarray:
-        return surrogate.columns([learned.reading(point, number) for point, number in asked])
+    def read(asked: Asked) -> list[Reading]:
+        return [learned.reading(point, number) for point, number in asked]
 
     def moments(new: Asked, others: Asked) -> Moments:
-        process, count = surrogate.fitted, len(new)
-        table = columns([*new, *others])
-        found = process.posterior(table, table[count:])
-        variance = process.predict(table[:count])[1] - process.noise
+        count = len(new)
+        found = surrogate.posterior(read([*new, *others]), others=count)
         return Moments(
             found.mean[:count],
-            variance,
+            surrogate.variance(read(new)),
             found.covariance[:count],
             found.mean[count:],
             found.covariance[count:],
         )
 
     def model(asked: Asked) -> Model:
-        found = surrogate.fitted.posterior(columns(asked))
+        found = surrogate.posterior(read(asked))
         covariance = torch.from_numpy(found.covariance)
         covariance.diagonal().add_(_JITTER)
         return _Recorded(torch.from_numpy(found.mean), covariance)

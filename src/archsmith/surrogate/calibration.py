@@ -1,9 +1,9 @@
 """How wrong a surrogate is about readings it has not seen, against how wrong it says it is.
 
-Hyperparameters and kind are chosen with the readings at hand, and what was chosen is too sure of
-them. So folds of whole trunks are left out of all that was chosen, the choice of a kind included
-(selection within the folds, as Varma & Simon 2006, doi 10.1186/1471-2105-7-91, and Cawley & Talbot
-2010, JMLR 11, want it for errors), and the errors on them are compared with what was said of them.
+Hyperparameters and weights are fitted to the readings at hand, and what was fitted is too sure of
+them. So folds of whole trunks are left out of all that was fitted, the weights of the kinds
+included (selection within the folds, as Varma & Simon 2006, doi 10.1186/1471-2105-7-91, and Cawley
+& Talbot 2010, JMLR 11, want it for errors), and the errors on them are compared with what was said.
 """
 
 import math
@@ -12,19 +12,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from archsmith.errors import EvaluationError
-from archsmith.surrogate.process import Fitted, scaled
 from archsmith.surrogate.readings import Reading, group_numbers
-from archsmith.surrogate.schema import inputs
+from archsmith.surrogate.stack import Stack
 
 _FOLDS = 4
 _SCALE_WEIGHT = 6.0  # readings that the scale 1 counts as
 
 
-def calibration(readings: Sequence[Reading], fit: Callable[[Sequence[Reading]], Fitted]) -> float:
+def calibration(readings: Sequence[Reading], fit: Callable[[Sequence[Reading]], Stack]) -> float:
     """The factor at which deviations match the errors of readings left out.
 
     Args:
-        fit: all that was done to get a process from the readings; done again without each fold.
+        fit: all that was done to get a stack from the readings; done again without each fold.
     """
     return scale_of(scores_left_out(readings, fit))
 
@@ -36,7 +35,7 @@ def scale_of(scores: np.ndarray) -> float:
 
 
 def scores_left_out(
-    readings: Sequence[Reading], fit: Callable[[Sequence[Reading]], Fitted]
+    readings: Sequence[Reading], fit: Callable[[Sequence[Reading]], Stack]
 ) -> np.ndarray:
     """Errors of readings left out, in deviations that were told of them; at most [readings].
 
@@ -51,11 +50,11 @@ def scores_left_out(
             break
         try:
             fitted = fit(kept)
-            table = inputs(fitted.schema, left, trunks=range(-len(left), 0))
-            mean, variance = fitted.predict(table)
+            mean, variance = fitted.predict(left, trunks=range(-len(left), 0))
         except (EvaluationError, RuntimeError, ValueError, np.linalg.LinAlgError):
             continue
-        away = scaled(fitted.schema, np.array([reading.value for reading in left])) - mean
+        values = np.array([reading.value for reading in left])
+        away = (values - fitted.offset) / fitted.scale - mean
         scores += (away / np.sqrt(variance)).tolist()
     return np.array(scores)
 

@@ -1,9 +1,9 @@
-"""The kind of surrogate that readings want: law only, law + process or process only.
+"""The kinds of surrogate, law only, law + process and process only, weighed by the readings.
 
-Each kind is fitted and asked for every reading without its trunk; the highest sum of log densities
-wins, the mean alone where a process is hardly better. A kind that fails to fit is left out and
-named. The readings decide hyperparameters and kind at once: who wants to know how wrong what was
-chosen is leaves readings out of all of it, see `archsmith.surrogate.calibration`.
+Each kind is fitted and asked for every reading without its trunk; `stack` weighs the answers. A
+kind that fails to fit is left out and named. The readings decide hyperparameters and weights at
+once: who wants to know how wrong the whole is leaves readings out of all of it, see
+`archsmith.surrogate.calibration`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,35 +16,35 @@ from archsmith.surrogate.law import LawFit
 from archsmith.surrogate.process import Fitted, Kind, fit_process
 from archsmith.surrogate.readings import Reading
 from archsmith.surrogate.schema import fit_mean, inputs, make_schema
+from archsmith.surrogate.stack import Stack, stack
 
 FEWEST = 3  # readings a process needs
-_TIE = 2.0  # of log density, by which a process has to be better than none
 _ORDER = (Kind.MEAN, Kind.BOTH, Kind.PROCESS)
 
 
-class Chosen(NamedTuple):
-    """What won.
+class Weighed(NamedTuple):
+    """What the readings make of the kinds.
 
     Attributes:
-        fitted: the process of the kind that won.
-        log_densities: of readings left out, by kind; what was compared.
-        notes: what failed and what took its place, in sentences.
+        stack: the kinds with their weights.
+        log_densities: sum over readings left out, by kind.
+        notes: what failed, in sentences.
     """
 
-    fitted: Fitted
+    stack: Stack
     log_densities: Mapping[Kind, float]
     notes: tuple[str, ...]
 
 
-def choose_kind(
+def weigh_kinds(
     readings: Sequence[Reading],
     *,
     unit: float = 1.0,
     kinds: Sequence[Kind] = _ORDER,
     law: bool = True,
     iterations: int = 40,
-) -> Chosen:
-    """Fit each kind to the readings and choose, see `fit_surrogate` for the arguments.
+) -> Weighed:
+    """Fit each kind to the readings and weigh them, see `fit_surrogate` for the arguments.
 
     Args:
         readings: at least one, with finite values; fewer than `FEWEST` get the mean alone.
@@ -73,12 +73,8 @@ def choose_kind(
             notes.append(f"'{kind}' was left out: {error}")
     if not found:
         raise EvaluationError("no surrogate fits the readings: " + "; ".join(notes))
-    densities = {kind: fitted.log_density for kind, fitted in found.items()}
-    chosen = max(found, key=lambda kind: densities[kind])
-    simplest = next(iter(found))
-    if densities[simplest] >= densities[chosen] - _TIE:
-        chosen = simplest
-    return Chosen(found[chosen], densities, tuple(notes))
+    densities = {kind: float(fitted.log_densities.sum()) for kind, fitted in found.items()}
+    return Weighed(stack(found), densities, tuple(notes))
 
 
 def _fit_law(readings: Sequence[Reading], unit: float) -> tuple[LawFit | None, list[str]]:

@@ -143,11 +143,11 @@ class Fitted:
         return mean, deviation
 
     @cached_property
-    def log_density(self) -> float:
-        """Sum over readings of the log density, in their own unit, of each without its trunk."""
+    def log_densities(self) -> np.ndarray:
+        """Of each reading, in its own unit, given those of other trunks; up to a constant, [n]."""
         mean, deviation = self.left_out
         score = (self.target - mean) / deviation
-        return float(np.sum(-0.5 * score**2 - np.log(deviation * self.schema.scale)))
+        return np.asarray(-0.5 * score**2 - np.log(deviation * self.schema.scale))
 
 
 def fit_process(
@@ -172,7 +172,7 @@ def fit_process(
         if iterations:
             _maximize(model, inputs, scaled(schema, values), iterations)
         fitted = Fitted(schema, model, inputs, values, kind)
-        if not math.isfinite(fitted.log_density):
+        if not np.isfinite(fitted.log_densities).all():
             raise EvaluationError("the process does not fit: readings left out are not predicted")
     except (RuntimeError, ValueError, np.linalg.LinAlgError) as error:  # not a number
         raise EvaluationError(f"the process does not fit: {error}") from error

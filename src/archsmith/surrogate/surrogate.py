@@ -1,8 +1,8 @@
-"""The surrogate of one metric: law only, law + process or process only, as the readings decide.
+"""The surrogate of one metric: law, law + process and process, as the readings weigh them.
 
-The kind is chosen by readings left out (`kinds`). Intervals are those of the process times a scale
-at which the errors of readings left out are as large as they were said to be, kind and all chosen
-without them (`calibration`), and widen beyond four times the longest text read.
+The kinds are weighed by readings left out (`kinds`, `stack`). Intervals are those of the mixture
+times a scale at which the errors of readings left out are as large as they were said to be, weights
+and all found without them (`calibration`), and widen beyond four times the longest text read.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -16,10 +16,10 @@ from scipy.stats import t as student
 from archsmith.errors import ConfigError
 from archsmith.prior import shipped
 from archsmith.surrogate.calibration import calibration
-from archsmith.surrogate.kinds import FEWEST, Chosen, choose_kind
-from archsmith.surrogate.process import Fitted, Kind, condition
+from archsmith.surrogate.kinds import FEWEST, Weighed, weigh_kinds
+from archsmith.surrogate.process import Kind, Posterior
 from archsmith.surrogate.readings import Reading, group_numbers
-from archsmith.surrogate.schema import inputs
+from archsmith.surrogate.stack import Stack
 
 FAR = 4.0  # times the longest text read, beyond which intervals widen
 
@@ -37,16 +37,16 @@ class Surrogate(NamedTuple):
     """A fitted surrogate.
 
     Attributes:
-        fitted: the process that won.
+        stack: the kinds that were fitted, with their weights.
         log_densities: of readings left out, by kind; what was compared.
-        notes: what failed and what took its place, in sentences.
+        notes: what failed, in sentences.
         scale: calibration of the deviations, by readings left out.
         longest_bytes: the longest text a reading had; None where that is not known.
         num_readings: it was fitted to.
         trunks: the number of each trunk among the columns.
     """
 
-    fitted: Fitted
+    stack: Stack
     log_densities: Mapping[Kind, float]
     notes: tuple[str, ...]
     scale: float
@@ -56,39 +56,54 @@ class Surrogate(NamedTuple):
 
     @property
     def description(self) -> str:
-        """What it is, for the store: "law + process"."""
-        mean = "law" if self.fitted.schema.law else "linear mean"
-        return self.fitted.kind.replace("mean", mean)
+        """What it is, for the store: "law only", or "0.72 law + process, 0.28 process"."""
+        law = any(part.fitted.schema.law for part in self.stack.parts)
+        names = [
+            (part.weight, part.fitted.kind.replace("mean", "law" if law else "linear mean"))
+            for part in self.stack.parts
+        ]
+        if len(names) == 1:
+            return names[0][1]
+        return ", ".join(f"{weight:.2f} {name.removesuffix(' only')}" for weight, name in names)
 
     @property
     def skill(self) -> float:
         """Rank correlation of readings with what the others predict of them; 0 where all tie."""
-        left_out, _ = self.fitted.left_out
-        if len(left_out) < FEWEST or np.ptp(left_out) == 0 or np.ptp(self.fitted.target) == 0:
+        predicted, values = self.stack.left_out
+        if len(values) < FEWEST or np.ptp(predicted) == 0 or np.ptp(values) == 0:
             return 0.0
-        return float(spearmanr(left_out, self.fitted.target).statistic)
+        return float(spearmanr(predicted, values).statistic)
 
-    def columns(self, points: Sequence[Reading]) -> np.ndarray:
-        """Points for the model, [n, columns], float64; trunks that were not read are new ones."""
-        new = iter(range(-1, -len(points) - 1, -1))
-        numbers = [self.trunks[p.trunk] if p.trunk in self.trunks else next(new) for p in points]
-        return inputs(self.fitted.schema, points, trunks=numbers)
+    def posterior(self, points: Sequence[Reading], *, others: int = 0) -> Posterior:
+        """At points without noise, in the stack's scale; covariance with those from `others` on."""
+        return self.stack.posterior(points, trunks=self._trunk_numbers(points), others=others)
+
+    def variance(self, points: Sequence[Reading]) -> np.ndarray:
+        """Of each point without noise, in the stack's scale."""
+        found = self.stack.predict(points, trunks=self._trunk_numbers(points))[1]
+        return found - self.stack.noise
 
     def predict(self, points: Sequence[Reading], *, coverage: float = 0.9) -> Forecast:
         """The values measured at points would have (their own `value` is not read).
 
         A point with the trunk of a fitted reading is that trunk; others are new.
         """
-        schema = self.fitted.schema
-        mean, variance = self.fitted.predict(self.columns(points))
-        mean = mean * schema.scale + schema.offset
-        deviation = self.scale * schema.scale * np.sqrt(variance)
+        stack = self.stack
+        mean, variance = stack.predict(points, trunks=self._trunk_numbers(points))
+        mean = mean * stack.scale + stack.offset
+        deviation = self.scale * stack.scale * np.sqrt(variance)
         deviation = np.hypot(deviation, np.abs(mean) * self._far(points))
         freedom = max(self.num_readings - 3.0, 3.0)
-        if schema.law is not None and self.fitted.kind is Kind.MEAN:
-            freedom = max(schema.law.freedom, 2.0)
+        alone = stack.heaviest if len(stack.parts) == 1 else None
+        if alone is not None and alone.kind is Kind.MEAN and alone.schema.law is not None:
+            freedom = max(alone.schema.law.freedom, 2.0)
         reach = float(student.ppf(0.5 + coverage / 2, freedom)) * deviation
         return Forecast(mean, deviation, mean - reach, mean + reach)
+
+    def _trunk_numbers(self, points: Sequence[Reading]) -> list[int]:
+        """Those of trunks that were read; others are new ones, each for itself."""
+        new = iter(range(-1, -len(points) - 1, -1))
+        return [self.trunks[p.trunk] if p.trunk in self.trunks else next(new) for p in points]
 
     def _far(self, points: Sequence[Reading]) -> np.ndarray:
         """Relative standard deviation for text beyond `FAR` times the longest read."""
@@ -108,11 +123,11 @@ def fit_surrogate(
     iterations: int = 40,
     calibrate: bool = True,
 ) -> Surrogate:
-    """Fit what the readings can tell, and choose by readings left out.
+    """Fit what the readings can tell, weighed by readings left out.
 
     Args:
         unit: what one bit per byte is in the values' unit, see `law.fit_law`.
-        kinds: what to choose from.
+        kinds: what to weigh.
         law: whether a law may be the mean, where the features allow it: for losses.
         iterations: of the search for hyperparameters, at most.
         calibrate: the deviations, by all of this done again to three quarters of the trunks, four
@@ -127,27 +142,26 @@ def fit_surrogate(
     values = np.array([reading.value for reading in readings], dtype=np.float64)
     if not np.isfinite(values).all():
         raise ConfigError("a surrogate needs finite values")
-    fit = partial(choose_kind, unit=unit, kinds=kinds, law=law, iterations=iterations)
-    chosen = fit(readings)
+    fit = partial(weigh_kinds, unit=unit, kinds=kinds, law=law, iterations=iterations)
+    weighed = fit(readings)
     scale = 1.0
     if calibrate and len(readings) >= FEWEST:
-        scale = calibration(readings, lambda kept: fit(kept).fitted)
-    return _surrogate(readings, chosen, scale)
+        scale = calibration(readings, lambda kept: fit(kept).stack)
+    return _surrogate(readings, weighed, scale)
 
 
 def update_surrogate(surrogate: Surrogate, readings: Sequence[Reading]) -> Surrogate:
-    """The same law, kind and hyperparameters, conditioned on other readings.
+    """The same laws, weights and hyperparameters, conditioned on other readings.
 
-    Raises EvaluationError where the covariance is not invertible.
+    Raises EvaluationError where a covariance is not invertible.
     """
-    fitted = surrogate.fitted
-    values = np.array([reading.value for reading in readings], dtype=np.float64)
-    renewed = condition(fitted, inputs(fitted.schema, readings), values)
-    chosen = Chosen(renewed, surrogate.log_densities, surrogate.notes)
-    return _surrogate(readings, chosen, surrogate.scale)
+    weighed = Weighed(
+        surrogate.stack.conditioned(readings), surrogate.log_densities, surrogate.notes
+    )
+    return _surrogate(readings, weighed, surrogate.scale)
 
 
-def _surrogate(readings: Sequence[Reading], chosen: Chosen, scale: float) -> Surrogate:
+def _surrogate(readings: Sequence[Reading], weighed: Weighed, scale: float) -> Surrogate:
     texts = [reading.train_bytes for reading in readings if reading.train_bytes is not None]
     numbers = group_numbers(readings)
     trunks = {
@@ -156,9 +170,9 @@ def _surrogate(readings: Sequence[Reading], chosen: Chosen, scale: float) -> Sur
         if reading.trunk is not None
     }
     return Surrogate(
-        fitted=chosen.fitted,
-        log_densities=chosen.log_densities,
-        notes=chosen.notes,
+        stack=weighed.stack,
+        log_densities=weighed.log_densities,
+        notes=weighed.notes,
         scale=scale,
         longest_bytes=max(texts, default=None),
         num_readings=len(readings),
