@@ -3,10 +3,11 @@
     python experiments/2026-11-22-intervals/intervals.py FOLDER --sets 40 --output intervals.jsonl
 
 FOLDER holds the tables; those it lacks are passed over. The runs of the shipped prior stand beside,
-and a planted law needs no table. Of each set of drawn networks a surrogate is fitted; the others
-are predicted with three scales of its intervals: `none` is 1; `kept` refits without each fold the
-kind that all readings chose; `anew` chooses it without each fold, too, as `fit_surrogate` does. All
-three are of one fit. Each set is a line of the output, and what is there already is not run again.
+and a planted law needs no table. Of each set of drawn networks a surrogate is fitted and the others
+are predicted in four ways: `chosen` is the one kind (law, law and process, process) that says most
+of readings left out, the law alone where a process is hardly better; `weighed` is the stack of all
+kinds, as `fit_surrogate` makes it; each as it is and `calibrated`, all of it done again without
+each fold. Each set is a line of the output, and what is there already is not run again.
 
 The score of an interval (Gneiting & Raftery 2007, doi 10.1198/016214506000001437) is its width, and
 20 times the distance of a truth outside; the smaller, the better.
@@ -17,7 +18,8 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,9 +36,10 @@ from archsmith.replay.curves import mean_interval
 from archsmith.replay.description import read_description
 from archsmith.replay.table import load_table
 from archsmith.surrogate.calibration import scale_of, scores_left_out
-from archsmith.surrogate.kinds import choose_kind
+from archsmith.surrogate.kinds import weigh_kinds
 from archsmith.surrogate.process import Kind
 from archsmith.surrogate.readings import Reading
+from archsmith.surrogate.stack import Stack
 from archsmith.surrogate.surrogate import fit_surrogate
 
 LOSSES = {
@@ -45,7 +48,8 @@ LOSSES = {
     "lm_grid_97": "loss",
 }
 COUNTS = (10, 20, 40)
-WAYS = ("none", "kept", "anew")
+WAYS = ("chosen", "chosen, calibrated", "weighed", "weighed, calibrated")
+TIE = 2.0  # of log density, by which a process has to be better than the law
 OUTSIDE = 20.0  # 2 / (1 - 0.9)
 
 
@@ -134,40 +138,49 @@ def draw(readings: list[Reading], count: int, seed: int) -> tuple[list[Reading],
 
 
 def ask(source: Source, count: int, seed: int) -> dict[str, Any]:
-    """One set: scale, coverage, mean width and mean score of the intervals by way of scaling."""
+    """One set: scale and mean error, coverage, width and score of the intervals, by way."""
     some, left = draw(source.readings, count, seed)
     values = np.array([reading.value for reading in left])
-    start = time.process_time()
-    plain = fit_surrogate(some, unit=source.unit, calibrate=False)
-    once = time.process_time()
-    kept = refit_scores(source, some, (plain.fitted.kind,))
-    then = time.process_time()
-    anew = refit_scores(source, some, tuple(Kind))
-    end = time.process_time()
-    answer: dict[str, Any] = {
-        "source": source.name,
-        "count": count,
-        "seed": seed,
-        "kind": plain.description,
-        "seconds": dict(zip(WAYS, (once - start, then - once, end - then), strict=True)),
-    }
-    for way, scores in zip(WAYS, (np.zeros(0), kept, anew), strict=True):
-        scale = scale_of(scores)
+    weigh = partial(weigh_kinds, unit=source.unit)
+    answer: dict[str, Any] = {"source": source.name, "count": count, "seed": seed}
+    seconds: dict[str, float] = {}
+    for way in WAYS:
+        start = time.process_time()
+        chosen = way.startswith("chosen")
+        kinds = (choose(some, source.unit),) if chosen else tuple(Kind)
+        plain = fit_surrogate(some, unit=source.unit, kinds=kinds, calibrate=False)
+        scale = 1.0
+        if way.endswith("calibrated"):
+            again = partial(chosen_anew, unit=source.unit) if chosen else _stack_of(weigh)
+            scale = scale_of(scores_left_out(some, again))
         forecast = plain._replace(scale=scale).predict(left)
+        seconds[way] = time.process_time() - start
         outside = np.maximum(forecast.low - values, 0) + np.maximum(values - forecast.high, 0)
         width = forecast.high - forecast.low
         answer[way] = {
+            "kind": plain.description,
             "scale": scale,
+            "error": float(np.abs(forecast.mean - values).mean()),
             "coverage": float(np.mean(outside == 0)),
             "width": float(width.mean()),
             "score": float((width + OUTSIDE * outside).mean()),
         }
-    return answer
+    return answer | {"seconds": seconds}
 
 
-def refit_scores(source: Source, some: list[Reading], kinds: tuple[Kind, ...]) -> np.ndarray:
-    """Errors of folds left out, in deviations, where one of the kinds is chosen without them."""
-    return scores_left_out(some, lambda r: choose_kind(r, unit=source.unit, kinds=kinds).fitted)
+def choose(readings: Sequence[Reading], unit: float) -> Kind:
+    """The kind that says most of readings left out, the law where others hardly say more."""
+    densities = weigh_kinds(readings, unit=unit).log_densities
+    best = max(densities, key=lambda kind: densities[kind])
+    return Kind.MEAN if densities[Kind.MEAN] >= densities[best] - TIE else best
+
+
+def chosen_anew(readings: Sequence[Reading], *, unit: float) -> Stack:
+    return weigh_kinds(readings, unit=unit, kinds=(choose(readings, unit),)).stack
+
+
+def _stack_of(weigh: Any) -> Any:
+    return lambda readings: weigh(readings).stack
 
 
 def show(path: Path) -> None:
@@ -179,17 +192,19 @@ def show(path: Path) -> None:
         if one["source"].startswith("gemstones"):
             pooled = (one["source"].split()[0] + ", pooled", one["count"])
             rows.setdefault(pooled, []).append(one)
-    for measure in ("coverage", "score"):
-        print(f"\n| table | fitted | sets | {' | '.join(WAYS)} | anew minus kept |")
-        print("|" + " --- |" * 7)
+    for measure in ("coverage", "score", "error"):
+        ways = WAYS if measure != "error" else WAYS[::2]
+        print(f"\n| table | fitted | sets | {' | '.join(ways)} | weighed minus chosen |")
+        print("|" + " --- |" * (4 + len(ways)))
         for (name, count), sets in sorted(rows.items()):
-            of = {way: np.array([one[way][measure] for one in sets]) for way in WAYS}
+            of = {way: np.array([one[way][measure] for one in sets]) for way in ways}
+            apart = of[ways[-1]] - of[ways[len(ways) // 2 - 1]]
             if measure == "coverage":
-                cells = [f"{figure(100 * of[way], 1)} %" for way in WAYS]
-                cells.append(figure(100 * (of["anew"] - of["kept"]), 1, sign="+"))
+                cells = [f"{figure(100 * each, 1)} %" for each in of.values()]
+                cells.append(figure(100 * apart, 1, sign="+"))
             else:  # a few sets have wild scales: the middle one says what is usual
                 cells = [f"{np.median(each):.4f} ({each.mean():.4f})" for each in of.values()]
-                cells.append(figure(of["anew"] - of["kept"], 4, sign="+"))
+                cells.append(figure(apart, 4, sign="+"))
             print(f"| {name} | {count} | {len(sets)} | {' | '.join(cells)} |")
     for way in WAYS:
         seconds = np.median([one["seconds"][way] for one in every])

@@ -88,14 +88,14 @@ def main() -> None:
             print(f"{name} if errors were noise {show_interval(mean_interval(limits))}")
             continue
         for count in (20, 80):
-            found: dict[str, list[float]] = {"chosen": [], "process": [], "parameters": []}
+            found: dict[str, list[float]] = {"weighed": [], "process": [], "parameters": []}
             for seed in range(given.sets):
                 order = np.random.default_rng(seed).permutation(len(points))
                 some, left = [readings[i] for i in order[:count]], order[count:]
-                arms = {"chosen": tuple(Kind), "process": (Kind.PROCESS,)}
+                arms = {"weighed": tuple(Kind), "process": (Kind.PROCESS,)}
                 for arm, kinds in arms.items():
                     surrogate = fit_surrogate(
-                        some, unit=3.0, kinds=kinds, law=arm == "chosen", calibrate=False
+                        some, unit=3.0, kinds=kinds, law=arm == "weighed", calibrate=False
                     )
                     means = surrogate.predict([readings[i] for i in left]).mean
                     found[arm].append(windows(sizes[left], means, values[left]))

@@ -44,7 +44,8 @@ class LawGuided(Strategy):
         iterations: of the search for its hyperparameters.
         earlier: files of earlier studies, see `archsmith.surrogate.earlier`; each file has an
             unknown shift against this study, so that it tells of differences, not of levels.
-        surrogate: the kind that predicts best, or always a process without a law, to compare with.
+        surrogate: law, law with process and process, weighed by what they predict of trials left
+            out; or always a process without a law, to compare with.
     """
 
     type: Literal["law_guided"] = "law_guided"
@@ -54,7 +55,7 @@ class LawGuided(Strategy):
     refit_share: float = Field(default=0.25, gt=0.0)
     iterations: PositiveInt = 30
     earlier: tuple[str, ...] = ()
-    surrogate: Literal["chosen", "process"] = "chosen"
+    surrogate: Literal["weighed", "process"] = "weighed"
 
     def propose(
         self, problem: Problem, history: Sequence[Observation], rng: random.Random

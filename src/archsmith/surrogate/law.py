@@ -45,7 +45,7 @@ _SPREADS = {
     "log_text_factor": 1.0,
     "log_text_exponent": 0.4,
     "log_aspect_factor": 1.0,
-    "log_aspect": 2.5,  # the runs' optimum lies at the end of its search: it tells little
+    "log_aspect": 2.5,  # the prior's runs are of few shapes, and small
     "log_vocabulary_factor": 1.0,
     "log_vocabulary_constant": 1.0,
     "difficulty_exponent": 0.2,
