@@ -174,7 +174,8 @@ def test_sizes_and_corpora_left_out_are_reported():
     assert sizes.mean_error < 0.15
     corpora = leave_one_corpus_out(readings)
     assert set(corpora.error_by_group) == {"a", "b"}
-    # four readings each: much of it is the prior's, whose exponent of size is not the planted one
-    assert corpora.mean_error < 0.1
+    # four readings each: much of it is the prior's, whose exponents are not the planted ones
+    spread = np.std([reading.value for reading in readings])
+    assert corpora.mean_error < 0.6 * spread
     with pytest.raises(ConfigError, match="at least two, got 1"):
         leave_one_corpus_out(draw_readings(4))
