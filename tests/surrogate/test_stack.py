@@ -88,6 +88,7 @@ def test_covariances_with_others_are_a_part_of_all():
     assert some.mean == pytest.approx(whole.mean)
     assert some.covariance == pytest.approx(whole.covariance[:, 5:])
     variance = found.predict(points, trunks=new(points))[1] - found.noise
+    assert some.variance == pytest.approx(variance, rel=1e-6, abs=1e-9)
     assert variance == pytest.approx(np.diag(whole.covariance), rel=1e-6, abs=1e-9)
 
 

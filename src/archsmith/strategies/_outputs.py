@@ -99,7 +99,7 @@ def learned_output(
         found = surrogate.posterior(read([*new, *others]), others=count)
         return Moments(
             found.mean[:count],
-            surrogate.variance(read(new)),
+            found.variance[:count],
             found.covariance[:count],
             found.mean[count:],
             found.covariance[count:],

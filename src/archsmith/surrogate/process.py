@@ -62,9 +62,10 @@ class Process(Module):
 
 
 class Posterior(NamedTuple):
-    """Of points, scaled: mean [n] and covariance [n, n] of what is measured without noise."""
+    """Of points, scaled and without noise: mean [n], variance [n] and covariance [n, n]."""
 
     mean: np.ndarray
+    variance: np.ndarray
     covariance: np.ndarray
 
 
@@ -108,8 +109,8 @@ class Fitted:
             white = self._white(x)
             other = white if others is None else self._white(y)
             covariance = dense(self.model.covariance, x, y) - white.T @ other
-            mean = x[:, -1] + (white.T @ self._white_target).squeeze(-1)
-        return Posterior(mean.numpy(), covariance.numpy())
+            mean, variance = self._marginal(x, white)
+        return Posterior(mean.numpy(), variance.numpy(), covariance.numpy())
 
     def _white(self, x: torch.Tensor) -> torch.Tensor:
         cross = dense(self.model.covariance, self.inputs, x)
@@ -119,11 +120,14 @@ class Fitted:
         """Mean and variance of measurements at points, scaled; [m], [m]."""
         x = torch.from_numpy(np.ascontiguousarray(table))
         with torch.no_grad():
-            white = self._white(x)
-            mean = x[:, -1] + (white.T @ self._white_target).squeeze(-1)
-            own = dense(self.model.covariance, x, x, diag=True)
-            variance = own - white.square().sum(0)
-        return mean.numpy(), np.maximum(variance.numpy(), 0.0) + self.noise
+            mean, variance = self._marginal(x, self._white(x))
+        return mean.numpy(), variance.numpy() + self.noise
+
+    def _marginal(self, x: torch.Tensor, white: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and variance without noise of each point by itself."""
+        mean = x[:, -1] + (white.T @ self._white_target).squeeze(-1)
+        own = dense(self.model.covariance, x, x, diag=True)
+        return mean, (own - white.square().sum(0)).clamp(min=0.0)
 
     @cached_property
     def left_out(self) -> tuple[np.ndarray, np.ndarray]:

@@ -67,17 +67,20 @@ class Stack(NamedTuple):
         self, points: Sequence[Reading], *, trunks: Sequence[int], others: int = 0
     ) -> Posterior:
         """At points, scaled; `covariance` is with the points from the place `others` on."""
-        means, covariance = [], np.zeros((len(points), len(points) - others))
+        means, variance = [], np.zeros(len(points))
+        covariance = np.zeros((len(points), len(points) - others))
         for part in self.parts:
             table = inputs(part.fitted.schema, points, trunks=trunks)
             found = part.fitted.posterior(table, table[others:])
             means.append(self._moved(part, found.mean))
+            variance += part.weight * self._ratio(part) ** 2 * found.variance
             covariance += part.weight * self._ratio(part) ** 2 * found.covariance
         mean = self._mean(means)
         for part, own in zip(self.parts, means, strict=True):
             apart = own - mean
+            variance += part.weight * apart**2
             covariance += part.weight * np.outer(apart, apart[others:])
-        return Posterior(mean, covariance)
+        return Posterior(mean, variance, covariance)
 
     def predict(
         self, points: Sequence[Reading], *, trunks: Sequence[int]

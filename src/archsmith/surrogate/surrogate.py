@@ -78,11 +78,6 @@ class Surrogate(NamedTuple):
         """At points without noise, in the stack's scale; covariance with those from `others` on."""
         return self.stack.posterior(points, trunks=self._trunk_numbers(points), others=others)
 
-    def variance(self, points: Sequence[Reading]) -> np.ndarray:
-        """Of each point without noise, in the stack's scale."""
-        found = self.stack.predict(points, trunks=self._trunk_numbers(points))[1]
-        return found - self.stack.noise
-
     def predict(self, points: Sequence[Reading], *, coverage: float = 0.9) -> Forecast:
         """The values measured at points would have (their own `value` is not read).
 
