@@ -167,15 +167,13 @@ def test_an_update_knows_the_new_readings():
 @pytest.mark.slow
 def test_sizes_and_corpora_left_out_are_reported():
     readings = [
-        reading._replace(corpus="ab"[index % 2]) for index, reading in enumerate(draw_readings(8))
+        reading._replace(corpus="ab"[index % 2]) for index, reading in enumerate(draw_readings(12))
     ]
-    sizes = leave_one_size_out(readings)
+    sizes = leave_one_size_out(readings[:8])
     assert len(sizes.error_by_group) > 4
     assert sizes.mean_error < 0.15
     corpora = leave_one_corpus_out(readings)
     assert set(corpora.error_by_group) == {"a", "b"}
-    # four readings each: much of it is the prior's, whose exponents are not the planted ones
-    spread = np.std([reading.value for reading in readings])
-    assert corpora.mean_error < 0.6 * spread
+    assert corpora.mean_error < 0.06
     with pytest.raises(ConfigError, match="at least two, got 1"):
         leave_one_corpus_out(draw_readings(4))
