@@ -141,7 +141,6 @@ def ask(source: Source, count: int, seed: int) -> dict[str, Any]:
     """One set: scale and mean error, coverage, width and score of the intervals, by way."""
     some, left = draw(source.readings, count, seed)
     values = np.array([reading.value for reading in left])
-    weigh = partial(weigh_kinds, unit=source.unit)
     answer: dict[str, Any] = {"source": source.name, "count": count, "seed": seed}
     seconds: dict[str, float] = {}
     for way in WAYS:
@@ -151,8 +150,8 @@ def ask(source: Source, count: int, seed: int) -> dict[str, Any]:
         plain = fit_surrogate(some, unit=source.unit, kinds=kinds, calibrate=False)
         scale = 1.0
         if way.endswith("calibrated"):
-            again = partial(chosen_anew, unit=source.unit) if chosen else _stack_of(weigh)
-            scale = scale_of(scores_left_out(some, again))
+            again = chosen_anew if chosen else weighed_anew
+            scale = scale_of(scores_left_out(some, partial(again, unit=source.unit)))
         forecast = plain._replace(scale=scale).predict(left)
         seconds[way] = time.process_time() - start
         outside = np.maximum(forecast.low - values, 0) + np.maximum(values - forecast.high, 0)
@@ -179,8 +178,8 @@ def chosen_anew(readings: Sequence[Reading], *, unit: float) -> Stack:
     return weigh_kinds(readings, unit=unit, kinds=(choose(readings, unit),)).stack
 
 
-def _stack_of(weigh: Any) -> Any:
-    return lambda readings: weigh(readings).stack
+def weighed_anew(readings: Sequence[Reading], *, unit: float) -> Stack:
+    return weigh_kinds(readings, unit=unit).stack
 
 
 def show(path: Path) -> None:
