@@ -27,13 +27,11 @@ from archsmith.architecture.tree import Architecture
 from archsmith.budget import Budget
 from archsmith.data.corpus import Split
 from archsmith.device.environment import environment
-from archsmith.evaluators.base import Request
 from archsmith.export.formats.gguf import PART as GGUF
 from archsmith.export.score import score_gguf
 from archsmith.store.records import TrialRecord
 from archsmith.strategies.parameter_maximizer import ParameterMaximizer
 from archsmith.train.recipe import Recipe
-from archsmith.trial import Rung
 from archsmith.workflow.demo import EXCLUDED
 from archsmith.workflow.model_folder import TrainedModel
 from archsmith.workflow.pipeline import Pipeline
@@ -161,43 +159,43 @@ def search_arm(pipeline: Pipeline, arm: str, started: float) -> tuple[TrainedMod
 def one_shot_arm(
     data: Path, corpus: str, pipeline: Pipeline, folder: Path, started: float
 ) -> tuple[TrainedModel, dict[str, Any]]:
-    """The maximizer's shape: its vocabulary and rate tuned on short cooled runs, then all the rest
-    of the budget on the best of these trunks."""
+    """The maximizer's shape: its vocabulary and rate tuned on short cooled runs of the seconds that
+    others search in, then all the rest of the budget on the best of these trunks."""
     config = pipeline.config
-    rung = pipeline.rungs(pipeline.suggestion())[0]
+    vocabularies, factors = VOCABULARIES[1:], [f for f in RATE_FACTORS if f != 1.0]
+    seconds = SEARCH_SHARE * BUDGET / (len(vocabularies) + len(factors))
     runs: list[dict[str, Any]] = []
 
-    def tried(shape: Architecture, factor: float) -> dict[str, Any]:
+    def tried(shape: Architecture, factor: float) -> None:
         recipe = scaled(config.training, factor)
-        job = Request(
-            architecture=shape,
-            rung=Rung(index=0, fraction=rung.fraction, train_bytes=rung.train_bytes),
-            seed=config.seed,
-            checkpoint_dir=folder / f"tuning-{len(runs)}",
-            options={"cooldown": True},
+        model = pipeline.train_arm(
+            "tuning",
+            shape,
+            recipe=recipe,
+            output_dir=folder / f"tuning-{len(runs)}",
+            max_seconds=seconds,
+            num_threads=1,
+            num_readings=1,
         )
-        result = pipeline.evaluator(recipe).evaluate(job)
         run = {
             "architecture": shape,
             "recipe": recipe,
             "factor": factor,
-            "bits_per_byte": result.metrics["bits_per_byte"],
-            "checkpoint": result.checkpoint,
-            "flops": result.details["flops"] + result.details["branch_flops"],
+            "bits_per_byte": model.record.curve[-1][2],
+            "checkpoint": model.folder / "trunk",
+            "flops": model.record.flops,
         }
         runs.append(run)
         print(f"  {shape.summary()} x{factor:g}: {run['bits_per_byte']:.4f}", flush=True)
-        return run
 
-    for size in VOCABULARIES[1:]:
+    for size in vocabularies:
         own = Pipeline(config_of(data, corpus, "parameter_maximizer", config.seed, (size,)),
                        root=folder, in_one_process=True)  # fmt: skip
         problem = own.workspace.problem()
         tried(ParameterMaximizer().propose(problem, (), problem.rng(0)).architecture, 1.0)
     best = min(runs, key=lambda run: run["bits_per_byte"])
-    for factor in RATE_FACTORS:
-        if factor != 1.0:
-            tried(best["architecture"], factor)
+    for factor in factors:
+        tried(best["architecture"], factor)
     best = min(runs, key=lambda run: run["bits_per_byte"])
     model = pipeline.train_arm(
         "parameter maximizer",
@@ -281,7 +279,7 @@ def run_arm(data: Path, output_dir: Path, corpus: str, arm: str, seed: int) -> N
         "environment": environment().model_dump(mode="json"),
     }
     result(output_dir, corpus, arm, seed).write_text(json.dumps(found))
-    for leftover in ("checkpoints", "winner"):
+    for leftover in ("checkpoints", "winner", *(path.name for path in folder.glob("tuning-*"))):
         shutil.rmtree(folder / leftover, ignore_errors=True)
     print(f"{corpus} {arm} {seed}: {score.bits_per_byte:.4f} bits per byte", flush=True)
 
