@@ -1,5 +1,7 @@
 """How a search's time is divided: `--timeout` is the whole job, export included."""
 
+from typing import NamedTuple
+
 from archsmith.config import Spec
 from archsmith.errors import ConfigError
 from archsmith.units import format_seconds
@@ -17,7 +19,11 @@ SHORTEST_SECONDS = 60.0
 
 
 class Budget(Spec):
-    """Seconds for each phase of a whole job; `prepare_seconds` is an allowance, not a limit."""
+    """Seconds for each phase of a whole job.
+
+    `prepare_seconds` is an allowance, not a limit. `baselines_seconds` are what baselines take if
+    the phases they are to equal use all of theirs.
+    """
 
     total_seconds: float
     prepare_seconds: float
@@ -39,13 +45,31 @@ class Budget(Spec):
         ]
 
 
+class Arrangement(NamedTuple):
+    """How baselines are trained: `at_once` of them, on `threads` cores each, in `rounds`."""
+
+    at_once: int
+    threads: int
+    rounds: int
+
+
+def arrange(num_baselines: int, *, num_cores: int, lone_threads: int) -> Arrangement:
+    """Side by side on one core each as far as there are cores; a few share the cores among them,
+    each on no more than `lone_threads`, beyond which a training gains nothing."""
+    at_once = max(min(num_baselines, num_cores), 1)
+    threads = max(min(lone_threads, num_cores // at_once), 1)
+    return Arrangement(at_once, threads, -(-num_baselines // at_once))
+
+
 def divide(
     total_seconds: float,
     *,
     calibrate: bool = True,
     search_share: float = SEARCH_SHARE,
-    baseline_rounds: int = 0,
+    num_baselines: int = 0,
+    n_jobs: int = 1,
     num_cores: int = 1,
+    lone_threads: int = 1,
 ) -> Budget:
     """Divide the time of a whole job among its phases.
 
@@ -53,8 +77,10 @@ def divide(
         total_seconds: the `--timeout`.
         calibrate: whether the learning rate is to be calibrated where there is time for it.
         search_share: of the time left for calibration, search and training; 0 to 0.9.
-        baseline_rounds: rounds of baselines, `num_cores` at a time on one core each; each gets as
-            many core-seconds as calibration, search and training took together.
+        num_baselines: each gets as many core-seconds as calibration, search and training take.
+        n_jobs: candidates side by side.
+        num_cores: of this machine.
+        lone_threads: cores that the final training takes.
 
     Raises:
         ConfigError: the time is too short for any search.
@@ -68,16 +94,24 @@ def divide(
         raise ConfigError(f"search_share: must be above 0 and at most 0.9, got {search_share}")
     export = max(min(EXPORT_SECONDS, total_seconds / 4), EXPORT_SHARE * total_seconds)
     prepare = 0.03 * total_seconds
-    rest = (total_seconds - export - prepare) / (1 + baseline_rounds * num_cores)
     calibrated = calibrate and total_seconds >= SHORTEST_CALIBRATED_SECONDS
-    calibration = CALIBRATION_SHARE * rest if calibrated else 0.0
-    search = search_share * rest
+    calibration_share = CALIBRATION_SHARE if calibrated else 0.0
+    training_share = 1.0 - calibration_share - search_share
+    # core-seconds for each second of the three phases, if all of them are used
+    held = (
+        calibration_share * num_cores
+        + search_share * min(n_jobs, num_cores)
+        + training_share * min(lone_threads, num_cores)
+    )
+    place = arrange(num_baselines, num_cores=num_cores, lone_threads=lone_threads)
+    again = place.rounds * held / place.threads
+    rest = (total_seconds - export - prepare) / (1.0 + again)
     return Budget(
         total_seconds=total_seconds,
         prepare_seconds=prepare,
-        calibration_seconds=calibration,
-        search_seconds=search,
-        training_seconds=rest - calibration - search,
+        calibration_seconds=calibration_share * rest,
+        search_seconds=search_share * rest,
+        training_seconds=training_share * rest,
         export_seconds=export,
-        baselines_seconds=rest * baseline_rounds * num_cores,
+        baselines_seconds=again * rest,
     )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from archsmith.budget import Budget, divide
 from archsmith.device.environment import num_usable_cores
+from archsmith.device.profile import lone_threads
 from archsmith.halving.rungs import plan_rungs
 from archsmith.halving.settings import Halving
 from archsmith.trial import Rung
@@ -37,8 +38,10 @@ def plan_budget(config: SearchConfig) -> Budget:
         config.timeout,
         calibrate=config.plan.calibrate,
         search_share=config.plan.search_share,
-        baseline_rounds=-(-len(config.baselines) // cores),
-        num_cores=max(cores, config.n_jobs),
+        num_baselines=len(config.baselines),
+        n_jobs=config.n_jobs,
+        num_cores=cores,
+        lone_threads=min(cores, lone_threads()) if config.baselines else cores,
     )
 
 
