@@ -52,3 +52,32 @@ def test_the_audit_goes_by_the_same_prediction() -> None:
     plain = audit(entries, rungs=rungs, halving=Halving())
     ahead = audit(entries, rungs=rungs, halving=Halving(horizon_seconds=600.0))
     assert (plain.false_eliminations, ahead.false_eliminations) == ((), (1,))
+
+
+def test_without_anybody_to_compare_with_an_audit_tells_nothing() -> None:
+    alone = Entry(number=7, scores={1: (1.0,), 2: (0.9,)}, started_rung=2, audited_from=1)
+    found = audit([alone], rungs=RUNGS, halving=Halving())
+    assert (found.audited, found.false_eliminations) == ((), ())
+
+
+def test_with_several_objectives_the_last_rung_keeps_its_front() -> None:
+    points = {0: (1.0, 900.0), 1: (2.0, 100.0), 2: (1.2, 500.0), 3: (2.5, 400.0)}
+    entries = [
+        Entry(number=n, scores={2: point}, started_rung=2, audited_from=1 if n > 1 else None)
+        for n, point in points.items()
+    ]
+    found = audit(entries, rungs=RUNGS, halving=Halving())
+    assert (found.audited, found.false_eliminations) == ((2, 3), (2,))
+
+
+def test_with_several_objectives_audits_take_nobodys_place() -> None:
+    def promotions(num_audited: int) -> int:
+        """Of six that lie on a front, two may go on; so many lost here before, and ran on."""
+        entries = [Entry(number=n, scores={1: (n, -n)}, started_rung=1) for n in range(6)]
+        entries += [
+            Entry(number=9 + n, scores={1: (9.0 + n, 9.0 + n)}, started_rung=2, audited_from=1)
+            for n in range(num_audited)
+        ]
+        return len(decide(entries, rungs=RUNGS, halving=QUIET, seed=0).promotions)
+
+    assert promotions(0) == promotions(1) == promotions(2) == 2

@@ -91,6 +91,14 @@ def test_one_lucky_training_does_not_beat_a_mean() -> None:
     assert order(decided(*known, finalist(3, 2.02))) == [1, 2, 3]
 
 
+def test_the_best_does_not_lose_for_want_of_a_second_training() -> None:
+    """Its other seed did not fit or failed: single trainings are compared then."""
+    others = [finalist(2, 2.03, run(2.03, seed=1)), finalist(3, 2.04, run(1.99, seed=1))]
+    failed = run(None, seed=1)
+    assert order(decided(*others, finalist(1, 2.00))) == [1, 2, 3]
+    assert order(decided(*others, finalist(1, 2.00, failed))) == [1, 2, 3]
+
+
 def test_what_validated_worse_than_the_suggestion_stands_behind_it() -> None:
     risen = finalist(4, 1.99, run(2.05, seed=1))
     assert order(decided(risen, finalist(0, 2.01))) == [0, 4]
@@ -170,6 +178,13 @@ def test_seeds_come_before_rates_and_every_finalists_before_a_second() -> None:
         Training(5, 10, 2.0),
     ]
     assert planned(two[:1]) == [Training(3, 10, 0.5), Training(3, 10, 2.0)]
+
+
+def test_without_a_fresh_seed_for_the_best_nobody_gets_one() -> None:
+    slow, quick, third = Candidate(1, 100.0, 0.1), Candidate(2, 10.0, 0.1), Candidate(3, 10.0, 0.1)
+    found = planned([slow, quick, third], room=60.0)
+    assert {training.seed for training in found} == {10}
+    assert planned([quick, slow, third], room=60.0)[:2] == [Training(2, 11), Training(3, 11)]
 
 
 def test_a_fresh_seed_for_one_alone_is_not_trained() -> None:

@@ -8,11 +8,11 @@ from test_selection import trial
 
 from archsmith.runtime.driver import StopReason
 from archsmith.trial import TrialState
+from archsmith.workflow.foresight import Horizon
 from archsmith.workflow.repeats import Training
 from archsmith.workflow.search_config import PlanConfig
 from archsmith.workflow.searching import run_search
 from archsmith.workflow.selecting import Selecting
-from archsmith.workflow.selection import Horizon
 from archsmith.workflow.supernet_config import SupernetConfig
 from helpers_workflow import Recorder, budget
 
@@ -142,6 +142,7 @@ def selecting(num_trials: int, seconds: float, *, n_jobs: int = 2, noted: Any = 
     return Selecting(
         jobs=jobs,  # type: ignore[arg-type]
         horizon=Horizon(3000.0, in_bytes=False),
+        suggestion=lambda: None,  # type: ignore[arg-type,return-value]
         budget=budget(),
         notes=Notes(repeats=noted),  # type: ignore[arg-type]
     )
@@ -152,17 +153,18 @@ def test_training_again_needs_candidates_and_room(monkeypatch: pytest.MonkeyPatc
 
     # these trials have no checkpoints, and need none here
     monkeypatch.setattr(module.Selecting, "_choose", lambda self, trials: list(trials)[:4])
-    assert selecting(12, 250.0).has_enough()
-    assert not selecting(11, 250.0).has_enough()
-    assert not selecting(12, 300.0).has_enough()
-    assert not selecting(12, 250.0, n_jobs=1).has_enough()
-    assert selecting(12, 100.0, n_jobs=1).has_enough()
+    # two jobs have 900 core-seconds until trials may end: four trainings of 130 take 520
+    assert selecting(4, 130.0).has_enough()
+    assert not selecting(3, 130.0).has_enough()
+    assert not selecting(4, 300.0).has_enough()
+    assert selecting(4, 110.0, n_jobs=1).has_enough()
+    assert not selecting(4, 160.0, n_jobs=1).has_enough()
     # what was planned once stays so
     assert selecting(1, 300.0, noted={"planned": []}).has_enough()
 
 
 def test_rates_are_held_against_the_length_of_the_final_training() -> None:
-    one = selecting(12, 250.0, n_jobs=8)
+    one = selecting(4, 250.0, n_jobs=8)
     trials = one.jobs.study.trials[:2]
     assert one._trainings(trials, None) == [
         Training(0, 1),
@@ -170,5 +172,5 @@ def test_rates_are_held_against_the_length_of_the_final_training() -> None:
         Training(0, 0, 0.5),
         Training(1, 0, 0.5),
     ]
-    long = selecting(12, 600.0).jobs.study.trials[:1]
+    long = selecting(4, 600.0).jobs.study.trials[:1]
     assert [t.rate_factor for t in one._trainings(long, None)] == [0.5, 2.0]

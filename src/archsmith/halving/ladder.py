@@ -64,11 +64,12 @@ def decide_ladder(
 
 def _within_quota(ranked: Sequence[Entry], quota: int, rung: int) -> list[Entry]:
     """The best `quota`. With several objectives no more go on than that, those gone included: every
-    arrival shuffles fronts and crowding, and whoever is on top for a moment would be sent on."""
+    arrival shuffles fronts and crowding, and whoever is on top for a moment would be sent on. Who
+    was eliminated here and runs on as an audit takes nobody's place."""
     best = list(ranked[:quota])
     if not best or len(best[0].scores[rung]) == 1:
         return best
-    gone = [entry for entry in ranked if entry.started_rung > rung]
+    gone = [e for e in ranked if e.started_rung > rung and e.audited_from is None]
     next_ones = [entry for entry in best if entry.started_rung <= rung]
     return [*gone, *next_ones[: max(quota - len(gone), 0)]]
 

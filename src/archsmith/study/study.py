@@ -243,20 +243,18 @@ class Study:
             trials: each with the checkpoint of its last rung.
             settings: as `repeat` has them.
 
+        Returns:
+            The jobs in the order of `trials`: done or failed.
+
         Raises:
             CheckpointError: one has no checkpoint.
-            EvaluationError: one failed.
             SearchInterrupted: stopped by Ctrl-C or SIGTERM, after checkpointing.
         """
         jobs = []
         for trial in trials:
             last = trial.last_rung
             jobs.append(self._cooldown(trial, train_bytes=last.train_bytes if last else 0))
-        found = run_side_by_side(self.store, self.study_name, jobs, **settings)
-        for job in found:
-            if job.state is JobState.FAILED:
-                raise EvaluationError(f"trial {job.number} could not be cooled down: {job.error}")
-        return found
+        return run_side_by_side(self.store, self.study_name, jobs, **settings)
 
     def train_on(
         self, trials: Sequence[TrialRecord], *, train_bytes: int, **settings: Any

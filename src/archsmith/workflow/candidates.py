@@ -80,7 +80,8 @@ class Candidates:
     ) -> Selecting | InheritedSelecting:
         """The selection among a study's finalists, which were trained with `recipe`.
 
-        `suggestion` is asked where scores are inherited: finalists' trainings are planned anew.
+        `suggestion` is asked where finalists' trainings are planned anew, because scores are
+        inherited, and where nobody has more than one reading.
         """
         jobs = FinalistJobs(
             study=study,
@@ -93,7 +94,9 @@ class Candidates:
         if self._inheriting is not None:
             return select_inherited(jobs, suggestion=suggestion(), budget=budget, notes=self.notes)
         horizon = plan_horizon(self.workspace.config, budget)
-        return Selecting(jobs=jobs, horizon=horizon, budget=budget, notes=self.notes)
+        return Selecting(
+            jobs=jobs, horizon=horizon, suggestion=suggestion, budget=budget, notes=self.notes
+        )
 
     @cached_property
     def _inheriting(self) -> Inheriting | None:

@@ -14,7 +14,9 @@ from archsmith.architecture.tree import Architecture
 from archsmith.data.protocol import ScoringProtocol
 from archsmith.data.splits import Split
 from archsmith.data.token_file import TokenFile
+from archsmith.errors import EvaluationError
 from archsmith.export.formats.gguf import PART as GGUF
+from archsmith.export.score import score_gguf
 from archsmith.runtime.folders import job_folder
 from archsmith.store.records import JobKind, JobRecord, JobState, TrialRecord
 from archsmith.study import Study
@@ -22,8 +24,8 @@ from archsmith.study.beside import Repeat
 from archsmith.train.recipe import Recipe
 from archsmith.workflow.calibration import scaled_rates
 from archsmith.workflow.repeats import Training
-from archsmith.workflow.selection import FinalistRun, score_weights
-from archsmith.workflow.tasks import is_task, task_errors
+from archsmith.workflow.selection import FinalistRun
+from archsmith.workflow.tasks import task_errors
 from archsmith.workflow.watcher import Watcher
 from archsmith.workflow.workspace import Workspace
 
@@ -58,10 +60,25 @@ class FinalistJobs:
         return self.workspace.config.rung_protocol
 
     def cool_down(self, trials: Sequence[TrialRecord]) -> dict[int, Path]:
-        """The cooled weights of trials by number. Raises as `Study.cool_down`."""
+        """The cooled weights of trials by number; one that failed is left out, and said.
+
+        Raises:
+            EvaluationError: none could be cooled down.
+            CheckpointError, SearchInterrupted: as `Study.cool_down`.
+        """
         with self._timed():
             jobs = self.study.cool_down(trials, **self._settings())
-        return {job.number: self._weights(job) for job in jobs}
+        cooled = {job.number: self._weights(job) for job in jobs if job.state is JobState.DONE}
+        reasons = [
+            f"trial {job.number} could not be cooled down: {job.error.split(chr(10), 1)[0]}"
+            for job in jobs
+            if job.state is not JobState.DONE
+        ]
+        if not cooled:
+            raise EvaluationError("; ".join(reasons))
+        for reason in reasons:
+            self.watcher.note(f"{reason}; it is no finalist")
+        return cooled
 
     def train_from_scratch(
         self, trials: Sequence[TrialRecord], *, train_bytes: int, timeout: float | None
@@ -99,18 +116,21 @@ class FinalistJobs:
                 runs.setdefault(job.number, []).append(run)
         return runs
 
-    def tokens(self, vocab_size: int) -> TokenFile:
-        """The selection split in a vocabulary."""
-        return self.workspace.tokens(Split.SELECTION, vocab_size)
-
-    def task_errors(
+    def score(
         self, architecture: Architecture, weights: Mapping[str, np.ndarray]
-    ) -> Mapping[str, float]:
-        """Error rates of weights on the user's tasks, through an exported file; often none."""
+    ) -> tuple[float, Mapping[str, float]]:
+        """Bits per byte on the selection split, and error rates on the user's tasks, often none.
+
+        Both of the file that would be deployed, written and run in llama.cpp. A network that GGUF
+        does not carry has no tasks, and is scored after the losses of its quantization.
+
+        Raises ExportError where llama.cpp refuses the file.
+        """
+        tokens = self.workspace.tokens(Split.SELECTION, architecture.vocab_size)
         config = self.workspace.config
-        if not any(map(is_task, config.objectives)):
-            return {}
-        with tempfile.TemporaryDirectory(prefix="archsmith-task-") as folder:
+        if GGUF.unsupported(architecture):
+            return score_quantized(architecture, weights, tokens, self.protocol), {}
+        with tempfile.TemporaryDirectory(prefix="archsmith-finalist-") as folder:
             path = Path(folder) / "finalist.gguf"
             GGUF.write(
                 path,
@@ -119,7 +139,8 @@ class FinalistJobs:
                 tokenizer=self.workspace.tokenizer_for(architecture.vocab_size),
                 metadata={},
             )
-            return task_errors(path, config.objectives, self.workspace.root)
+            found = score_gguf(path, lambda tokenizer: tokens, self.protocol)
+            return found.bits_per_byte, task_errors(path, config.objectives, self.workspace.root)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
@@ -154,12 +175,12 @@ class FinalistJobs:
                 rate_factor=training.rate_factor,
                 reason=job.error.split("\n", 1)[0],
             )
-        weights, tokens = load_file(self._weights(job)), self.tokens(architecture.vocab_size)
+        bits_per_byte, errors = self.score(architecture, load_file(self._weights(job)))
         return FinalistRun(
             seed=training.seed,
             rate_factor=training.rate_factor,
-            selection_bits_per_byte=score_weights(architecture, weights, tokens, self.protocol),
-            task_errors=self.task_errors(architecture, weights),
+            selection_bits_per_byte=bits_per_byte,
+            task_errors=errors,
             checkpoint=job.checkpoint_out,
         )
 
@@ -169,11 +190,31 @@ class FinalistJobs:
         return job_folder(self.study.checkpoint_root, job) / name
 
 
+def score_quantized(
+    architecture: Architecture,
+    weights: Mapping[str, np.ndarray],
+    tokens: TokenFile,
+    protocol: ScoringProtocol,
+) -> float:
+    """Bits per byte of weights after the losses of their quantization, by this package's model."""
+    from archsmith.export.roundtrip import quantize_dequantize
+    from archsmith.model.transformer import build, load_numpy
+    from archsmith.train.scoring import score_model
+
+    model = build(architecture, seed=None)
+    load_numpy(model, quantize_dequantize(weights, architecture))
+    return score_model(model, tokens, protocol).bits_per_byte
+
+
 def room_left(
     room_seconds: float | None, trials: Sequence[TrialRecord], kind: JobKind, *, num_slots: int
 ) -> float | None:
     """Of the room for jobs of a kind, what those before an interruption left; None for no end."""
     if room_seconds is None:
         return None
-    taken = sum(job.wall_seconds for t in trials for job in t.jobs if job.kind is kind)
-    return max(float(room_seconds) - taken / num_slots, 0.0)
+    return max(float(room_seconds) - seconds_taken(trials, kind, num_slots=num_slots), 0.0)
+
+
+def seconds_taken(trials: Sequence[TrialRecord], kind: JobKind, *, num_slots: int) -> float:
+    """What the jobs of a kind took so far, side by side."""
+    return sum(job.wall_seconds for t in trials for job in t.jobs if job.kind is kind) / num_slots

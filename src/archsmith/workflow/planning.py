@@ -9,8 +9,8 @@ from archsmith.device.profile import lone_threads
 from archsmith.halving.rungs import plan_rungs
 from archsmith.halving.settings import Halving
 from archsmith.trial import Rung
+from archsmith.workflow.foresight import Horizon
 from archsmith.workflow.search_config import PlanConfig, SearchConfig
-from archsmith.workflow.selection import Horizon
 from archsmith.workflow.suggestion import Suggestion
 from archsmith.workflow.supernet_config import SupernetConfig
 from archsmith.workflow.tasks import SIGNAL, search_objectives

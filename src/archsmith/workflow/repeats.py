@@ -16,12 +16,9 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
+from archsmith.data.noise import USUAL_DEGREES, USUAL_NOISE
 from archsmith.workflow.selection import Finalist
 
-# One training's standard deviation over seeds, from the pairs of seeds in
-# experiments/2026-11-22-optimizers, and the degrees of freedom it counts for beside what is
-# measured: with one fresh seed for two finalists, two.
-USUAL_NOISE, _USUAL_DEGREES = 0.006, 4
 # The best rate falls with the length of the run, about as its cube root: of the embeddings from 8
 # to 16 times a base after 150 updates to 4 to 8 after 1,000 (docs/explanation/recipe.md); in large
 # models with the power 0.32 of the tokens (Bjorck et al. 2024, arXiv 2409.19913).
@@ -77,7 +74,8 @@ def plan_trainings(
     """What is trained again, in the order in which it is taken up, as far as it fits.
 
     Fresh seeds go first, one for each candidate before the second for any: with a fresh seed for
-    one alone nothing could be compared. Then the rates, the best candidate's first.
+    one alone nothing could be compared, and without one for the best the others' would count
+    against it. Then the rates, the best candidate's first.
 
     Args:
         candidates: best first.
@@ -100,7 +98,7 @@ def plan_trainings(
     for fresh in range(1, fresh_seeds + 1 if len(candidates) > 1 else 1):
         before = list(free), list(planned)
         added = [add(Training(one.trial, seed + fresh), one.seconds) for one in candidates]
-        if sum(added) < 2:
+        if not added[0] or sum(added) < 2:
             free, planned = before
             break
     for one in candidates:
@@ -122,7 +120,7 @@ def may_pay(rate_factor: float, share: float) -> bool:
 def seed_noise(finalists: Sequence[Finalist]) -> float:
     """One training's standard deviation over seeds, in bits per byte: from the finalists that have
     several at the recipe's rates, together with what is usual."""
-    squares, degrees = USUAL_NOISE**2 * _USUAL_DEGREES, _USUAL_DEGREES
+    squares, degrees = USUAL_NOISE**2 * USUAL_DEGREES, USUAL_DEGREES
     for one in finalists:
         scores = one.seed_scores
         squares += sum((score - fmean(scores)) ** 2 for score in scores)

@@ -4,16 +4,20 @@ All of it is ordinary jobs of the study and notes of what was decided, so that a
 killed goes on where it was and comes to the same winner.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from archsmith.architecture.tree import Architecture
 from archsmith.budget import Budget
+from archsmith.data.splits import Split
 from archsmith.errors import EvaluationError
 from archsmith.runtime import disk
+from archsmith.runtime.search import broken_limits
 from archsmith.store.records import JobKind, TrialRecord
 from archsmith.units import format_seconds
-from archsmith.workflow.finalist_jobs import FinalistJobs, room_left
+from archsmith.workflow.finalist_jobs import FinalistJobs, room_left, seconds_taken
+from archsmith.workflow.foresight import Foresight, Horizon, law_gain, readings
 from archsmith.workflow.planning import REPEATS_SHARE, cools_finalists, may_repeat
 from archsmith.workflow.repeats import (
     Candidate,
@@ -26,17 +30,14 @@ from archsmith.workflow.repeats import (
 from archsmith.workflow.searching import SPENT
 from archsmith.workflow.selection import (
     Finalist,
-    Horizon,
     choose_finalists,
     ranked,
-    readings,
     select,
     trunk_of,
 )
 from archsmith.workflow.study_notes import StudyNotes
+from archsmith.workflow.suggestion import Suggestion
 
-# Before so many candidates were trained to a rung, time finds more among new ones.
-_LEAST_TRAINED = 12
 # Of a training again: over what its trunk took before, for scoring and a busier machine; and for
 # the start of its process.
 _ALLOWANCE, _START_SECONDS = 1.15, 5.0
@@ -50,11 +51,13 @@ class Selecting:
     Attributes:
         jobs: runs and scores what finalists go through.
         horizon: the final training.
+        suggestion: what the search began with; it knows how hard the text is.
         budget: seconds per phase; None without a timeout.
     """
 
     jobs: FinalistJobs
     horizon: Horizon
+    suggestion: Callable[[], Suggestion]
     budget: Budget | None
     notes: StudyNotes
 
@@ -62,7 +65,7 @@ class Selecting:
         """The finalists, the winner first; noted, with what the selection took.
 
         Raises:
-            EvaluationError: nothing was trained, or a cooldown failed.
+            EvaluationError: nothing that meets the limits was trained, or every cooldown failed.
             SearchInterrupted: stopped; the same call goes on.
         """
         clock, study = self.jobs.clock, self.jobs.study
@@ -71,12 +74,13 @@ class Selecting:
         chosen = self._choose(trials)
         if not chosen:
             raise EvaluationError(
-                "no candidate finished its first rung; give the search more time, "
-                "or see 'archsmith status' for what failed"
+                "no candidate that meets the limits finished its first rung; give the search more "
+                "time, or see 'archsmith status' for what failed or broke a limit"
             )
         weights: dict[int, Path] = {}
         if cools_finalists(self.budget):
             weights = self.jobs.cool_down(chosen)
+            chosen = [trial for trial in chosen if trial.number in weights]
 
         def weights_of(trial: TrialRecord) -> tuple[Path, bool]:
             if trial.number in weights:
@@ -86,11 +90,8 @@ class Selecting:
         found = select(
             chosen,
             weights_of=weights_of,
-            tokens_for=self.jobs.tokens,
-            protocol=self.jobs.protocol,
-            horizon=self.horizon,
-            trials=trials,
-            tasks_of=self.jobs.task_errors,
+            foresight=self._foresight(trials),
+            score=self.jobs.score,
         )
         plan = self._plan(found, chosen, taken=clock() - started)
         if plan:
@@ -104,12 +105,13 @@ class Selecting:
         return found
 
     def has_enough(self) -> bool:
-        """Whether the search has candidates enough, and the best of them are small enough to be
-        trained again in the time that is set aside for that."""
+        """Whether more candidates were trained than can be finalists, and the best of them are
+        small enough to be trained again in the time that is set aside for that."""
         if self.notes.get(_PLAN):
             return True  # decided before
         trials = self.jobs.study.trials
-        if self.budget is None or sum(trial.rung >= 0 for trial in trials) < _LEAST_TRAINED:
+        enough = self.jobs.workspace.config.plan.finalists + 1
+        if self.budget is None or sum(trial.rung >= 0 for trial in trials) < enough:
             return False
         # the suggestion, which is always a finalist, may be far behind
         best = self._choose(trials)[:2]
@@ -120,7 +122,23 @@ class Selecting:
         """A trial whose checkpoint the disk budget took can no longer be finished."""
         kept = [one for one in trials if one.rung < 0 or trunk_of(one).checkpoint_out]
         count = self.jobs.workspace.config.plan.finalists
-        return choose_finalists(kept, count=count, horizon=self.horizon)
+        limits = self.jobs.study.problem.limits
+        return choose_finalists(
+            kept,
+            count=count,
+            foresight=self._foresight(trials),
+            is_feasible=lambda trial: not broken_limits(limits, trial.metrics),
+        )
+
+    def _foresight(self, trials: Sequence[TrialRecord]) -> Foresight:
+        def gain(architecture: Architecture, now: float, then: float) -> float:
+            by_law = law_gain(
+                corpus_bits_per_byte=self.suggestion().corpus_bits_per_byte,
+                corpus_train_bytes=self.jobs.workspace.corpus.split_bytes(Split.TRAIN),
+            )
+            return by_law(architecture, now, then)
+
+        return Foresight.of_trials(trials, self.horizon, gain)
 
     def _plan(
         self, found: Sequence[Finalist], chosen: Sequence[TrialRecord], *, taken: float
@@ -132,7 +150,11 @@ class Selecting:
         plan, room, reason = self.jobs.workspace.config.plan, None, ""
         planned: list[Training] = []
         if self.budget is not None:
-            spent = float(self.notes.get(SPENT) or 0.0) + taken
+            # what an earlier start of this selection took is known by its jobs alone
+            before = seconds_taken(
+                self.jobs.study.trials, JobKind.EXTEND, num_slots=self.jobs.num_slots
+            )
+            spent = float(self.notes.get(SPENT) or 0.0) + max(taken, before)
             room = max(self.budget.search_seconds - spent, 0.0)
         if not may_repeat(plan, self.budget):
             asked = plan.fresh_seeds or plan.rate_factors
@@ -155,7 +177,8 @@ class Selecting:
         for trial in trials:
             seconds = trunk_of(trial).metrics.get("train_seconds", 0.0) * length * _ALLOWANCE
             last = max(readings(trial, self.horizon))
-            share = min(last.seconds / self.horizon.amount, 1.0) if self.horizon.amount else 1.0
+            end = self.horizon.end(last)
+            share = min(last.seconds / end, 1.0) if end else 1.0
             candidates.append(Candidate(trial.number, seconds + _START_SECONDS, share))
         return plan_trainings(
             candidates,

@@ -1,25 +1,24 @@
 """Choose the winner among the finalists, on text the search has not seen, for the user's horizon.
 
-Each finalist's trunk is cooled down where the time allows, put through its file's quantization, and
-scored on the selection-validation split. Its score at the declared training time is predicted from
-its own curve and the shared slope. The suggestion the search began with is always a finalist, so
-the search never returns a model that validated worse than it.
+Each finalist's trunk is cooled down where the time allows, written as the file it would be deployed
+as, and scored on the selection-validation split. Its score at the end of the final training is
+foreseen from there. The suggestion the search began with is always a finalist, so the search never
+returns a model that validated worse than it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from safetensors.numpy import load_file
 
 from archsmith.architecture.tree import Architecture
 from archsmith.config import Spec
-from archsmith.data.protocol import ScoringProtocol
-from archsmith.data.token_file import TokenFile
-from archsmith.horizon import Reading, predict, shared_slope
 from archsmith.store.records import JobKind, JobRecord, JobState, TrialRecord
 from archsmith.trial import TrialState
+from archsmith.workflow.foresight import Foresight, readings
+
+Weights = dict[str, np.ndarray]
 
 
 class FinalistRun(Spec):
@@ -27,7 +26,7 @@ class FinalistRun(Spec):
 
     Attributes:
         rate_factor: what both learning rates of the recipe were multiplied by.
-        selection_bits_per_byte: of the quantized weights, on the selection split; None where the
+        selection_bits_per_byte: of the written file, on the selection split; None where the
             training failed.
         task_errors: error rates on the user's tasks, of an exported file.
         checkpoint: of its trunk, relative to the study's folder of checkpoints; of those that were
@@ -52,7 +51,7 @@ class Finalist(Spec):
     """A candidate at the end of the search.
 
     Attributes:
-        selection_bits_per_byte: of the quantized weights, on the selection split; with several
+        selection_bits_per_byte: of the written file, on the selection split; with several
             seeds their mean, at the rates that the final training will have.
         predicted_bits_per_byte: the same at the end of the final training.
         cooled: whether the trunk was cooled down before it was scored.
@@ -99,74 +98,43 @@ class Finalist(Spec):
         """Lower is better."""
         return sum(self.task_errors.values()), self.predicted_bits_per_byte, self.trial
 
-
-class Horizon(NamedTuple):
-    """The final training that finalists are chosen for: so many seconds, or bytes of text.
-
-    With a timeout all candidates get equal time, and fast ones read more; without one the plan
-    says how much text is read, and speed does not count.
-    """
-
-    amount: float
-    in_bytes: bool
-
-
-def readings(trial: TrialRecord, horizon: Horizon) -> list[Reading]:
-    """The held-out readings of a trial's trunk, one for each rung it finished; `seconds` of a
-    reading are bytes where the horizon is in bytes."""
-    found, seconds = [], 0.0
-    for job in sorted(trial.jobs, key=lambda job: job.rung):
-        if job.kind is not JobKind.RUNG or job.state is not JobState.DONE:
-            continue
-        seconds = job.metrics.get("train_seconds", seconds)
-        if "bits_per_byte" in job.metrics:
-            spent = float(job.train_bytes) if horizon.in_bytes else seconds
-            found.append(Reading(spent, job.train_bytes, job.metrics["bits_per_byte"]))
-    return found
+    @property
+    def rank_alone(self) -> tuple[float, float, int]:
+        """The same by the search's own training, as if there had been no other."""
+        own = self.runs[0] if self.runs else None
+        if own is None or own.selection_bits_per_byte is None:
+            return self.rank
+        ahead = self.predicted_bits_per_byte - self.selection_bits_per_byte
+        return sum(own.task_errors.values()), own.selection_bits_per_byte + ahead, self.trial
 
 
 def choose_finalists(
     trials: Sequence[TrialRecord],
     *,
     count: int,
-    horizon: Horizon,
+    foresight: Foresight,
+    is_feasible: Callable[[TrialRecord], bool] = lambda trial: True,
     always: Sequence[int] = (0,),
 ) -> list[TrialRecord]:
-    """The `count` trials with the lowest predicted bits per byte, and those named in `always`."""
-    known = {trial.number: readings(trial, horizon) for trial in trials}
-    slope = shared_slope(list(known.values()))
+    """The `count` feasible trials with the lowest predicted bits per byte, and those in `always`.
+
+    What was trained and then failed, or broke a limit that only training shows, is no candidate.
+    """
     usable = [
-        trial for trial in trials if known[trial.number] and trial.state is not TrialState.FAILED
+        trial
+        for trial in trials
+        if readings(trial, foresight.horizon)
+        and trial.state is not TrialState.FAILED
+        and is_feasible(trial)
     ]
-    predicted = {
-        trial.number: predict(
-            known[trial.number], seconds=horizon.amount, shared_slope=slope
-        ).bits_per_byte
-        for trial in usable
-    }
+    predicted = {trial.number: foresight.of(trial).bits_per_byte for trial in usable}
     ordered = sorted(usable, key=lambda trial: (predicted[trial.number], trial.number))
     chosen = ordered[:count]
     chosen += [trial for trial in usable if trial.number in always and trial not in chosen]
     return chosen
 
 
-def score_weights(
-    architecture: Architecture,
-    weights: dict[str, np.ndarray],
-    tokens: TokenFile,
-    protocol: ScoringProtocol,
-) -> float:
-    """Bits per byte of the weights after the losses of the file's quantization."""
-    from archsmith.export.roundtrip import quantize_dequantize
-    from archsmith.model.transformer import build, load_numpy
-    from archsmith.train.scoring import score_model
-
-    model = build(architecture, seed=None)
-    load_numpy(model, quantize_dequantize(weights, architecture))
-    return score_model(model, tokens, protocol).bits_per_byte
-
-
-def trunk_weights(checkpoint: Path) -> dict[str, np.ndarray]:
+def trunk_weights(checkpoint: Path) -> Weights:
     """The float32 weights of a trunk's checkpoint by canonical name."""
     from archsmith.model.transformer import to_numpy
     from archsmith.train.trunk import load_model
@@ -178,32 +146,23 @@ def select(
     finalists: Sequence[TrialRecord],
     *,
     weights_of: Callable[[TrialRecord], tuple[Path, bool]],
-    tokens_for: Callable[[int], TokenFile],
-    protocol: ScoringProtocol,
-    horizon: Horizon,
-    trials: Sequence[TrialRecord],
-    tasks_of: Callable[[Architecture, dict[str, np.ndarray]], Mapping[str, float]],
+    foresight: Foresight,
+    score: Callable[[Architecture, Weights], tuple[float, Mapping[str, float]]],
 ) -> list[Finalist]:
     """Score every finalist; the first of the returned ones is the winner.
 
     Args:
         weights_of: path of a finalist's cooled weights (True) or of its trunk (False).
-        horizon: the final training.
-        trials: all trials, for the shared slope.
-        tasks_of: error rates on the user's tasks; empty where there are none.
+        foresight: of all trials of the search.
+        score: bits per byte on the selection split and error rates on the user's tasks.
     """
-    slope = shared_slope([readings(trial, horizon) for trial in trials])
     found = []
     for trial in finalists:
         path, cooled = weights_of(trial)
         weights = load_file(path) if cooled else trunk_weights(path)
-        selection = score_weights(
-            trial.architecture, weights, tokens_for(trial.architecture.vocab_size), protocol
-        )
-        errors = tasks_of(trial.architecture, weights)
-        job, curve = trunk_of(trial), readings(trial, horizon)
-        ahead = predict(curve, seconds=horizon.amount, shared_slope=slope)
-        last = max(curve)
+        selection, errors = score(trial.architecture, weights)
+        job, ahead = trunk_of(trial), foresight.of(trial)
+        last = max(readings(trial, foresight.horizon))
         found.append(
             Finalist(
                 trial=trial.number,
@@ -229,16 +188,24 @@ def select(
 
 
 def ranked(finalists: Sequence[Finalist]) -> list[Finalist]:
-    """Best first. Who was trained with several seeds goes before who was not: one lucky training
-    does not beat a mean. What validated worse than the suggestion stands behind it."""
+    """Best first. What validated worse than the suggestion stands behind it.
+
+    Where the best by a single training was trained with several seeds, who was goes before who was
+    not: one lucky training does not beat a mean. Where its other seeds are missing, single
+    trainings are compared: a time that was too short for the best is no reason against it.
+    """
     first = next((one for one in finalists if one.trial == 0), None)
-    several = any(len(one.seed_scores) > 1 for one in finalists)
+
+    def alone(one: Finalist) -> tuple[bool, tuple[float, float, int]]:
+        return one.worse_than(first), one.rank_alone
+
+    several = bool(finalists) and len(min(finalists, key=alone).seed_scores) > 1
     return sorted(
         finalists,
         key=lambda one: (
-            one.worse_than(first),
-            several and len(one.seed_scores) < 2,
-            one.rank,
+            (one.worse_than(first), len(one.seed_scores) < 2, one.rank)
+            if several
+            else (one.worse_than(first), False, one.rank_alone)
         ),
     )
 
