@@ -112,21 +112,6 @@ def test_a_space_without_decoders_is_guided_by_choices():
     assert "law" not in proposal.note
 
 
-@pytest.mark.slow
-def test_pending_trials_are_not_proposed_beside():
-    problem = toy_problem()
-    strategy = LawGuided(**QUICK)
-    history = run_search(strategy, problem, 10)
-    proposed = []
-    for number in range(10, 14):
-        proposal = strategy.propose(problem, history, problem.rng(10))  # the same generator
-        proposed.append(proposal.architecture)
-        history.append(
-            Observation(number=number, architecture=proposal.architecture, state=TrialState.PENDING)
-        )
-    assert len(set(proposed)) == 4
-
-
 def test_readings_of_lower_rungs_count_with_their_text():
     plain = toy_problem()
     rungs = [

@@ -21,8 +21,11 @@ from botorch.acquisition.multi_objective.logei import (
 from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
 from botorch.acquisition.objective import GenericMCObjective
 from botorch.models.model import Model, ModelList
+from botorch.posteriors.gpytorch import GPyTorchPosterior
 from botorch.sampling.base import MCSampler
 from botorch.sampling.get_sampler import get_sampler
+from botorch.sampling.list_sampler import ListSampler
+from botorch.sampling.normal import IIDNormalSampler
 from botorch.utils.multi_objective.box_decompositions.non_dominated import (
     FastNondominatedPartitioning,
 )
@@ -35,7 +38,7 @@ from archsmith.strategies._outputs import Asked, Output, learned_output, static_
 from archsmith.strategies._pool import by_merit
 from archsmith.trial import Observation, Problem
 
-_SAMPLES = 64  # of the posterior, quasi-random
+_SAMPLES = 64  # of the posterior
 _BASELINE = 16  # trials that may be the best, in truth
 _FRONT = 64  # the same with several objectives
 _PENDING = 16  # pending trials taken into account, the latest
@@ -81,7 +84,7 @@ def rank(
             ]
             reference = _reference(trials, outputs[: len(problem.objectives)])
             gain = _gain(new, old, waiting, outputs, constraints, reference, seed=seed)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, IndexError) as error:
         raise EvaluationError(f"no improvement can be computed: {error}") from error
     about = ", ".join(
         f"{name} by {output.description}"
@@ -130,14 +133,31 @@ def _gain(
         warnings.simplefilter("ignore")
         torch.manual_seed(seed)
         # with several objectives the cost lies in the samples' fronts
-        samples = _SAMPLES if len(reference) == 1 else _SAMPLES // 2
-        sampler = get_sampler(
-            model.posterior(places[:1]), sample_shape=torch.Size([samples]), seed=seed
-        )
+        sampler = _sampler(model, _SAMPLES if len(reference) == 1 else _SAMPLES // 2, seed=seed)
         acquisition = _acquisition(
             model, places[count:known], places[known:], sampler, constraints, reference
         )
         return np.asarray(acquisition(places[:count].unsqueeze(1)).numpy())
+
+
+def _sampler(model: ModelList, count: int, *, seed: int) -> MCSampler:
+    """Of so many draws, of each output by numbers of its own.
+
+    BoTorch's own choice for several models gives all of them one seed, and so the same numbers:
+    what is good in one metric would be drawn good in every other. Quasi-random numbers serve one
+    output alone: those of two seeds are nets of the same points, and correlated as well.
+    """
+    shape, one = torch.Size([count]), torch.zeros((1, 1), dtype=torch.float64)
+    posteriors = [output.posterior(one) for output in model.models]
+    learned = [isinstance(posterior, GPyTorchPosterior) for posterior in posteriors]
+    return ListSampler(
+        *(
+            IIDNormalSampler(shape, seed=seed + place)
+            if learned[place] and sum(learned) > 1
+            else get_sampler(posterior, sample_shape=shape, seed=seed)
+            for place, posterior in enumerate(posteriors)
+        )
+    )
 
 
 def _acquisition(

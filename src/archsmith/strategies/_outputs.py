@@ -37,7 +37,12 @@ class Output(NamedTuple):
 
 
 class _Recorded(Model):
-    """What is known of all points together, asked for by their places: everything once."""
+    """What is known of all points together, asked for by their places: everything once.
+
+    Where no point meets a limit for sure, BoTorch looks for a lower bound of the objective at
+    places it draws about those it knows: between two of them or beyond the last. They are those of
+    the nearest point, several of them of one, so that their covariance needs its jitter anew.
+    """
 
     num_outputs = 1
 
@@ -46,8 +51,9 @@ class _Recorded(Model):
         self._mean, self._covariance = mean, covariance
 
     def posterior(self, X: torch.Tensor, **options: Any) -> Posterior:
-        places = X[..., 0].long()
-        covariance = self._covariance[places.unsqueeze(-1), places.unsqueeze(-2)]
+        places = X[..., 0].round().long().clamp(0, len(self._mean) - 1)
+        covariance = self._covariance[places.unsqueeze(-1), places.unsqueeze(-2)].clone()
+        covariance.diagonal(dim1=-2, dim2=-1).add_(_JITTER)
         return GPyTorchPosterior(MultivariateNormal(self._mean[places], covariance))
 
     @property
@@ -69,7 +75,10 @@ def static_output(problem: Problem, name: str, trials: Sequence[Finished]) -> Ou
     def model(asked: Asked) -> Model:
         metrics = [problem.static_metrics(point)[name] for point, _ in asked]
         found = torch.tensor([[scaled(value)] for value in metrics], dtype=torch.float64)
-        return GenericDeterministicModel(lambda X: found[X[..., 0].long()], num_outputs=1)
+        last = len(found) - 1
+        return GenericDeterministicModel(
+            lambda X: found[X[..., 0].round().long().clamp(0, last)], num_outputs=1
+        )
 
     return Output(model, None, scaled, "")
 
@@ -107,9 +116,7 @@ def learned_output(
 
     def model(asked: Asked) -> Model:
         found = surrogate.posterior(read(asked))
-        covariance = torch.from_numpy(found.covariance)
-        covariance.diagonal().add_(_JITTER)
-        return _Recorded(torch.from_numpy(found.mean), covariance)
+        return _Recorded(torch.from_numpy(found.mean), torch.from_numpy(found.covariance))
 
     notes = "".join(f" ({note})" for note in surrogate.notes)
     return Output(model, moments, scaled, surrogate.description + notes)

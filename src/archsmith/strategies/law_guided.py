@@ -66,7 +66,7 @@ class LawGuided(Strategy):
             return given
 
         def drafts() -> Iterator[Draft]:
-            known = {observation.architecture for observation in history}
+            known = dict.fromkeys(observation.architecture for observation in history)
             if len(trials) < self._num_start(problem, trials):
                 yield farthest(problem, list(known), rng)
             yield from self._guided(problem, history, trials, rng)
