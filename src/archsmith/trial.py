@@ -143,7 +143,8 @@ class Observation(Spec):
 
     `values[i]` belongs to the i-th objective and is None until it is known. `rung` is -1 before
     the first rung is finished. `curve` holds a few (train_bytes, bits_per_byte) of the trunk, by
-    bytes: its score at every rung done, and what has been read of it since.
+    bytes: its score at every rung done, and what has been read of it since. `finished` holds the
+    times at which those rungs were finished, in the order of the rungs, where they are known.
     """
 
     number: NonNegativeInt
@@ -155,6 +156,7 @@ class Observation(Spec):
     parents: tuple[int, ...] = ()
     reason: str = ""
     curve: tuple[tuple[float, float], ...] = ()
+    finished: tuple[float, ...] = ()
 
     def values(self, objectives: Sequence[str]) -> tuple[float, ...] | None:
         """The objectives' values, or None while one is unknown."""

@@ -201,6 +201,10 @@ class TrialRecord:
             parents=self.parents,
             reason=self.reason,
             curve=self.trunk_curve,
+            finished=tuple(
+                job.finished or 0.0
+                for job in sorted(self._scored_rungs, key=lambda job: job.train_bytes)
+            ),
         )
 
     @property
@@ -210,11 +214,7 @@ class TrialRecord:
         What is read in training lies beside the score by an amount that the last rung shows: it is
         shifted by that, and left out before the first score.
         """
-        scored = {
-            float(job.train_bytes): job.metrics[_BITS]
-            for job in self._done(JobKind.RUNG)
-            if _BITS in job.metrics and job.train_bytes > 0
-        }
+        scored = {float(job.train_bytes): job.metrics[_BITS] for job in self._scored_rungs}
         if not scored:
             return ()
         last = max(scored)
@@ -226,6 +226,12 @@ class TrialRecord:
         kept |= set(since[-1:])
         shifted = [(float(b), v + scored[last] - before[-1]) for b, v in sorted(kept)]
         return (*sorted(scored.items()), *shifted)
+
+    @property
+    def _scored_rungs(self) -> list[JobRecord]:
+        """The rungs done that have a score and an amount of text."""
+        done = self._done(JobKind.RUNG)
+        return [job for job in done if _BITS in job.metrics and job.train_bytes > 0]
 
     def _done(self, kind: JobKind) -> list[JobRecord]:
         return [job for job in self.jobs if job.kind is kind and job.state is JobState.DONE]

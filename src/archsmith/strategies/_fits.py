@@ -42,12 +42,13 @@ class Settings(Protocol):
 
 
 class Known(NamedTuple):
-    """A metric of a trial."""
+    """A metric of a trial; and (train_bytes, value) of its trunk at other amounts of text."""
 
     number: int
     point: Any
     value: float
     rung: int
+    along: tuple[tuple[float, float], ...] = ()
 
 
 class Learned(NamedTuple):
@@ -90,13 +91,15 @@ def learn(
 ) -> Learned:
     """The metric's surrogate. Raises EvaluationError where none can be fitted."""
     known = metric(history, name)
+    knows_text = _knows_text(problem, known)
     first = known[: _fitted_at(len(known), settings.refit_share)]
+    if knows_text and name == _BITS:
+        known, first = _with_curves(history, known), _first_results(problem, history, settings)
     # of the fitted ones alone: else every result would ask for another fit
     values = np.array([one.value for one in first])
     transform = transform_of(values, name)
     if len(problem.objectives) == 1 and not has_law(tuple(features(problem, known[0].point))):
         transform = _compressed(transform, values)
-    knows_text = _knows_text(problem, known)
     earlier = [
         one._replace(value=transform(one.value))
         for one in earlier_readings(
@@ -107,26 +110,31 @@ def learn(
         )
     ]
     earlier = earlier[:: max(1, math.ceil(len(earlier) / _EARLIER))]
-
-    curves = _curves(problem, history, knows_text=knows_text and name == _BITS)
+    room = max(settings.max_fitted - len(earlier), 1)
+    # of trunks that were read at several amounts of text a quarter is kept for the others
+    own_room = room - room // 4 if any(one.along for one in known) else room
 
     def readings(some: Sequence[Known]) -> list[Reading]:
         # the best of these, whatever came later: else every result would ask for another fit
         then = [trial for trial in trials if trial.number <= some[-1].number]
-        priority = {then[index].number: place for place, index in enumerate(by_merit(then))}
-        chosen = _choose(some, priority, settings.max_fitted)
+        if any(one.along for one in some):  # who was promoted since is not known either
+            order = sorted(some, key=lambda one: (-one.rung, one.value))
+            priority = {one.number: place for place, one in enumerate(order)}
+        else:
+            priority = {then[index].number: place for place, index in enumerate(by_merit(then))}
+        chosen = _choose(some, priority, own_room)
         own = [
             _reading(problem, o.point, o.number, transform(o.value), o.rung, knows_text=knows_text)
             for o in chosen
         ]
-        # what trunks were read at elsewhere, the latest trials' first: at most half as many again
+        # what trunks were read at elsewhere, the latest trials' first
         along = [
             reading._replace(value=transform(value), train_bytes=train_bytes)
-            for reading in reversed(own)
-            for train_bytes, value in curves.get(reading.trunk, ())
+            for reading, one in zip(reversed(own), reversed(chosen), strict=True)
+            for train_bytes, value in one.along
             if train_bytes != reading.train_bytes
         ]
-        return [*earlier, *own, *along[: settings.max_fitted // 2]]
+        return [*earlier, *own, *along[: room - len(own)]]
 
     fitted = np.array([transform(value) for value in values])
     unit = 1.0 if name == _BITS else max(float(np.median(np.abs(fitted))), 1e-9)
@@ -138,25 +146,59 @@ def learn(
         reading=lambda point, number: _reading(
             problem, point, number, 0.0, -1, knows_text=knows_text
         ),
-        later=known if len(first) < len(known) else None,
+        later=known if first != known else None,
     )
 
 
-def _curves(
-    problem: Problem, history: Sequence[Observation], *, knows_text: bool
-) -> dict[Any, tuple[tuple[float, float], ...]]:
-    """What the trunk of each trial was read at, beside its last score."""
-    if not knows_text:
-        return {}
-    return {
-        observation.number: tuple(
-            (train_bytes, value)
-            for train_bytes, value in observation.curve
-            if train_bytes > 0 and math.isfinite(value)
+def _with_curves(history: Sequence[Observation], known: Sequence[Known]) -> list[Known]:
+    """The same with what each trunk was read at, at its rungs and since."""
+    curves = {observation.number: observation.curve for observation in history}
+    return [
+        one._replace(
+            along=tuple(
+                (train_bytes, value)
+                for train_bytes, value in curves[one.number]
+                if train_bytes > 0 and math.isfinite(value)
+            )
         )
-        for observation in history
-        if observation.curve and observation.state is not TrialState.FAILED
-    }
+        for one in known
+    ]
+
+
+def _first_results(
+    problem: Problem, history: Sequence[Observation], settings: Settings
+) -> list[Known]:
+    """What was known when the last fit was due: of the rungs' scores, the first by time.
+
+    A promotion changes what is known of an old trial. Counted as a result of its own it changes
+    nothing of what was known before, so that the fit stays what it was until enough has come.
+    Where times are not known, rungs count as finished in the order of trials.
+    """
+    places = {float(rung.train_bytes): rung.index for rung in problem.rungs}
+    results = []
+    for observation in history:
+        if observation.state is TrialState.FAILED:
+            continue
+        scores = [(places[b], value) for b, value in observation.curve if b in places]
+        if not scores and _BITS in observation.metrics:
+            scores = [(observation.rung, observation.metrics[_BITS])]
+        times = observation.finished
+        if len(times) != len(scores):
+            times = (0.0,) * len(scores)
+        results += [
+            (time, observation.number, rung, value, observation.architecture)
+            for time, (rung, value) in zip(times, scores, strict=True)
+            if math.isfinite(value)
+        ]
+    results.sort(key=lambda result: result[:3])
+    first = results[: _fitted_at(len(results), settings.refit_share)]
+    found: dict[int, Known] = {}
+    for _, number, rung, value, point in first:
+        before = found.pop(number, None)
+        along = () if before is None else before.along
+        text = float(problem.rungs[rung].train_bytes)
+        found[number] = Known(number, point, value, rung, (*along, (text, value)))
+    return list(found.values())
 
 
 def _knows_text(problem: Problem, known: Sequence[Known]) -> bool:
