@@ -8,12 +8,21 @@ import pytest
 from archsmith.errors import ConfigError, InfeasibleError
 from archsmith.presets import scaled_llama
 from archsmith.space import presets
-from archsmith.strategies._drafts import Draft, Finished, finished, first_new, merit
+from archsmith.strategies import _drafts
+from archsmith.strategies._drafts import (
+    Draft,
+    Finished,
+    by_merit,
+    finished,
+    first_new,
+    merit,
+)
 from archsmith.strategies.llama_shape import LlamaShape
 from archsmith.strategies.nsga2 import survive
 from archsmith.strategies.parameter_maximizer import ParameterMaximizer
 from archsmith.strategies.phi3_shape import Phi3Shape
 from archsmith.strategies.regularized_evolution import RegularizedEvolution
+from archsmith.strategies.single_path_one_shot import SinglePathOneShot
 from archsmith.testing.toy import TableSpace, run_search, toy_problem
 from archsmith.trial import Limit, Observation, Problem, TrialState
 
@@ -46,6 +55,52 @@ def test_within_limits_comes_first_then_the_higher_rung_then_the_value():
 
 def test_with_two_objectives_the_least_dominated_comes_first():
     assert order([trial(0, 3.0, 3.0), trial(1, 1.0, 2.0), trial(2, 2.0, 2.5)]) == [1, 2, 0]
+
+
+def test_trials_are_ranked_as_comparing_them_one_by_one_would_rank_them():
+    rng = random.Random(0)
+
+    def key(trial, others):
+        dominators = [
+            other
+            for other in others
+            if other.rung == trial.rung
+            and other.excess <= trial.excess
+            and all(a <= b for a, b in zip(other.values, trial.values, strict=True))
+            and other.values != trial.values
+        ]
+        last = trial.values[0] if len(trial.values) == 1 else len(dominators)
+        return trial.excess, -trial.rung, last
+
+    for num_objectives in (1, 2, 3):
+        trials = [
+            trial(
+                number,
+                *(rng.randrange(9) / 7 for _ in range(num_objectives)),
+                rung=rng.randrange(2),
+                excess=rng.choice((0.0, 0.0, 0.0, 0.25, rng.random())),
+            )
+            for number in range(600)  # more than are compared at once
+        ]
+        keys = [key(one, trials) for one in trials]
+        assert merit(trials) == keys
+        assert by_merit(trials) == sorted(range(600), key=keys.__getitem__)
+    assert by_merit([]) == merit([]) == []
+
+
+def test_only_the_latest_of_several_objectives_are_compared_where_that_is_told():
+    trials = [trial(n, float(n), float(n)) for n in range(9)]
+    assert by_merit(trials, latest=4) == [5, 6, 7, 8]
+    assert by_merit(trials, latest=40) == list(range(9))
+    assert by_merit([trial(n, float(n)) for n in range(9)], latest=4) == list(range(9))
+
+
+def test_a_generation_is_ranked_once():
+    problem = toy_problem(objectives=("bits_per_byte", "decode_ms_per_token"))
+    strategy = SinglePathOneShot(population_size=6)
+    _drafts._rank.cache_clear()
+    run_search(strategy, problem, 24)
+    assert _drafts._rank.cache_info().misses == 4  # nothing, and three full generations
 
 
 def test_only_known_finite_values_count_and_a_repeated_point_once():

@@ -4,7 +4,10 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from archsmith.errors import InfeasibleError
 from archsmith.space.feasible import sample_feasible
@@ -13,6 +16,7 @@ from archsmith.trial import Observation, Problem, Proposal, TrialState
 _DRAFTS = 30  # drafts that may turn out known or infeasible before plain sampling
 _SAMPLES = 100  # feasible samples that may turn out known before the space counts as exhausted
 _ENUMERABLE = 20_000  # spaces up to this size are walked through to find what is left
+_COMPARED_AT_ONCE = 512  # trials, each with all others: 5 MB per mask at 10,000
 
 
 class Draft(NamedTuple):
@@ -122,29 +126,71 @@ def finished(problem: Problem, history: Sequence[Observation]) -> list[Finished]
     return list(latest.values())
 
 
-def merit(trials: Sequence[Finished]) -> list[tuple[float, ...]]:
+# within limits before outside, higher rungs before lower, then the objective or the dominators
+Merit = tuple[float, float, float]
+
+
+def merit(trials: Sequence[Finished]) -> list[Merit]:
     """A sort key per trial, the smallest the best.
 
     Within limits before outside (Deb's rule), higher rungs before lower (they were promoted), then
     the objective, or with several the number of trials of the same rung that dominate it.
     """
-    keys: list[tuple[float, ...]] = []
-    for trial in trials:
-        if len(trial.values) == 1:
-            last = trial.values[0]
-        else:
-            last = float(sum(_dominates(other, trial) for other in trials))
-        keys.append((trial.excess, -float(trial.rung), last))
-    return keys
+    return list(_rank(_read(trials)).keys)
 
 
-def _dominates(first: Finished, second: Finished) -> bool:
-    return (
-        first.rung == second.rung
-        and first.excess <= second.excess
-        and all(a <= b for a, b in zip(first.values, second.values, strict=True))
-        and first.values != second.values
-    )
+def by_merit(trials: Sequence[Finished], *, latest: int | None = None) -> list[int]:
+    """Indices of trials, the best by `merit` first; of equals the earlier.
+
+    With several objectives every trial is compared with every other (0.01 s of 1,000 trials, 0.7 s
+    of 10,000), or only the `latest` with each other; the others are then left out.
+    """
+    several = latest is not None and bool(trials) and len(trials[0].values) > 1
+    offset = max(0, len(trials) - (latest or 0)) if several else 0
+    return [offset + index for index in _rank(_read(trials[offset:])).order]
+
+
+class _Ranked(NamedTuple):
+    keys: tuple[Merit, ...]
+    order: tuple[int, ...]
+
+
+def _read(trials: Sequence[Finished]) -> tuple[tuple[tuple[float, ...], float, int], ...]:
+    return tuple((trial.values, trial.excess, trial.rung) for trial in trials)
+
+
+@lru_cache(maxsize=16)
+def _rank(trials: tuple[tuple[tuple[float, ...], float, int], ...]) -> _Ranked:
+    """The keys and the order of values, excesses and rungs.
+
+    Kept: a proposal asks for the same trials several times, and evolution in generations for as
+    many proposals as a generation has.
+    """
+    if not trials:
+        return _Ranked((), ())
+    values = np.array([own for own, _, _ in trials])  # [n, k]
+    excess = np.array([own for _, own, _ in trials])
+    rung = np.array([own for _, _, own in trials])
+    last = values[:, 0]
+    if values.shape[1] > 1:
+        last = _num_dominators(values, excess, rung)
+    keys = zip(excess.tolist(), (-rung).tolist(), last.tolist(), strict=True)
+    order = np.lexsort((last, -rung, excess))
+    return _Ranked(tuple((a, float(b), float(c)) for a, b, c in keys), tuple(order.tolist()))
+
+
+def _num_dominators(values: np.ndarray, excess: np.ndarray, rung: np.ndarray) -> np.ndarray:
+    """How many trials of the same rung, as near to the limits or nearer, dominate each. [n]"""
+    found = np.zeros(len(values), dtype=np.int64)
+    for start in range(0, len(values), _COMPARED_AT_ONCE):
+        part = slice(start, start + _COMPARED_AT_ONCE)
+        no_worse = (rung == rung[part, None]) & (excess <= excess[part, None])
+        better = np.zeros_like(no_worse)
+        for column in values.T:
+            no_worse &= column <= column[part, None]
+            better |= column < column[part, None]
+        found[part] = (no_worse & better).sum(axis=1)
+    return found
 
 
 def _is_small(problem: Problem) -> bool:

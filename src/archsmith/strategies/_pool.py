@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from archsmith.space.feasible import sample_feasible
-from archsmith.strategies._drafts import Draft, Finished
+from archsmith.strategies import _drafts
+from archsmith.strategies._drafts import Draft, Finished, merit
 from archsmith.surrogate.readings import CHOICE_PREFIX, has_law
 from archsmith.trial import Observation, Problem
 
@@ -25,47 +26,16 @@ _LOCAL = 0.7  # share of the pool near the incumbents
 
 
 def by_merit(trials: Sequence[Finished]) -> list[int]:
-    """Indices of trials, the best first, as `_drafts.merit` sorts them, computed for many at once.
-
-    With several objectives only the latest are compared.
-    """
-    return [index for index, _ in _ranked(trials)]
+    """Indices of trials, the best first; with several objectives only the latest are compared."""
+    return _drafts.by_merit(trials, latest=_COMPARED)
 
 
 def front(trials: Sequence[Finished]) -> list[int]:
     """Indices of the best trials: with several objectives all that no other dominates."""
-    ranked = _ranked(trials)
-    return [index for index, key in ranked if key == ranked[0][1]]
-
-
-def _ranked(trials: Sequence[Finished]) -> list[tuple[int, tuple[float, float, float]]]:
-    """Indices with what they are sorted by."""
-    several = bool(trials) and len(trials[0].values) > 1
-    offset = max(0, len(trials) - _COMPARED) if several else 0
-    compared = tuple((trial.values, trial.excess, trial.rung) for trial in trials[offset:])
-    return [(offset + index, key) for index, key in _sorted(compared)]
-
-
-@lru_cache(maxsize=16)
-def _sorted(
-    trials: tuple[tuple[tuple[float, ...], float, int], ...],
-) -> list[tuple[int, tuple[float, float, float]]]:
-    """The same of values, excesses and rungs; a proposal asks for a few histories several times."""
-    if not trials:
-        return []
-    values = np.array([own for own, _, _ in trials])  # [n, k]
-    excess = np.array([own for _, own, _ in trials])
-    rung = np.array([own for _, _, own in trials])
-    last = values[:, 0]
-    if values.shape[1] > 1:
-        better = (values[:, None] <= values[None]).all(-1)
-        better &= (values[:, None] < values[None]).any(-1)
-        better &= (rung[:, None] == rung) & (excess[:, None] <= excess)
-        last = better.sum(axis=0)
-    return [
-        (int(index), (float(excess[index]), -float(rung[index]), float(last[index])))
-        for index in np.lexsort((last, -rung, excess))
-    ]
+    ranked = by_merit(trials)
+    offset = min(ranked, default=0)
+    keys = merit(trials[offset:])
+    return [index for index in ranked if keys[index - offset] == keys[ranked[0] - offset]]
 
 
 def radius(trials: Sequence[Finished]) -> int:

@@ -10,8 +10,10 @@ from archsmith.architecture.tree import Architecture
 from archsmith.errors import ConfigError
 from archsmith.space.dimensions import Vocabulary
 from archsmith.space.space import ArchitectureSpace, Location
-from archsmith.strategies._drafts import Draft, finished, first_new, merit
+from archsmith.strategies._drafts import Draft, by_merit, finished, first_new
 from archsmith.trial import Observation, Problem, Proposal
+
+_COMPARED = 1000  # trials among which those of several objectives are looked for
 
 # scaled_llama or scaled_phi3 of archsmith.presets
 Scaled = Callable[..., Architecture]
@@ -39,8 +41,7 @@ def propose_shape(
             if point not in known:
                 yield Draft(point, note="shape drawn by hand")
         trials = finished(problem, history)
-        keys = merit(trials)
-        for index in sorted(range(len(trials)), key=lambda index: keys[index])[:3]:
+        for index in by_merit(trials, latest=_COMPARED)[:3]:
             neighbours = [
                 p for p in problem.space.neighbours(trials[index].point) if p not in known
             ]

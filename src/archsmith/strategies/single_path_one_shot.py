@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, PositiveInt
 
 from archsmith.space.feasible import sample_feasible
-from archsmith.strategies._drafts import Draft, finished, first_new, merit
+from archsmith.strategies._drafts import Draft, by_merit, finished, first_new
 from archsmith.strategies.base import Strategy
 from archsmith.trial import Observation, Problem, Proposal
 
@@ -44,8 +44,8 @@ class SinglePathOneShot(Strategy):
     ) -> Proposal:
         scored = finished(problem, history)
         before = scored[: len(scored) // self.population_size * self.population_size]
-        ranked = sorted(zip(merit(before), before, strict=True), key=lambda pair: pair[0])
-        parents = [trial for _, trial in ranked[: self.num_parents]]
+        # the same trials for a whole generation: they are ranked once
+        parents = [before[index] for index in by_merit(before)[: self.num_parents]]
 
         def drafts() -> Iterator[Draft]:
             while True:
