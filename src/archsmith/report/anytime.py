@@ -40,14 +40,6 @@ def anytime_curves(
     return tuple(curves)
 
 
-def own_spending(entries: Iterable[LedgerEntry], *, final_threads: int) -> float:
-    """CPU seconds of the search arm, final training included.
-
-    An entry without CPU seconds counts its seconds, the final training's times its threads.
-    """
-    return sum(_seconds(entry, final_threads) for entry in entries if _is_own(entry))
-
-
 def job_flops(trials: Iterable[TrialRecord]) -> float:
     """Training FLOPs of all jobs, a trunk that was continued counted once."""
     return sum(_trial_flops(trial.jobs) for trial in trials)
@@ -57,10 +49,9 @@ def _is_own(entry: LedgerEntry) -> bool:
     return not entry.phase.startswith(_OTHERS)
 
 
-def _seconds(entry: LedgerEntry, final_threads: int) -> float:
-    if entry.cpu_seconds > 0:
-        return entry.cpu_seconds
-    return entry.seconds * (final_threads if entry.phase == "final training" else 1)
+def _seconds(entry: LedgerEntry) -> float:
+    """CPU seconds; where they were not noted, seconds."""
+    return entry.cpu_seconds if entry.cpu_seconds > 0 else entry.seconds
 
 
 def _trial_flops(jobs: Iterable[JobRecord]) -> float:
@@ -95,7 +86,7 @@ def _search(
     for entry in entries:
         if not _is_own(entry) or entry.phase == "final training":
             continue
-        seconds += _seconds(entry, 1)
+        seconds += _seconds(entry)
         if entry.number is None:
             calibration += entry.flops
             continue
