@@ -59,8 +59,10 @@ def test_the_keys_are_stable() -> None:
     }  # fmt: skip
     assert shape(report["verdict"]["primary"]) == {
         "winner": "str", "baseline": "str", "difference": "float", "low": "float",
-        "high": "float", "p_value": "float", "adjusted_p_value": "float", "num_blocks": "int",
-        "num_bytes": "int", "num_seeds": "int", "detectable": "float", "outcome": "str",
+        "high": "float", "standard_error": "float", "degrees_of_freedom": "float",
+        "p_value": "float", "adjusted_p_value": "float", "num_blocks": "int", "num_bytes": "int",
+        "num_seeds": "int", "training_noise": "float", "noise_degrees_of_freedom": "int",
+        "detectable": "float", "outcome": "str",
     }  # fmt: skip
 
 

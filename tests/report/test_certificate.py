@@ -1,13 +1,19 @@
 """What a certificate over several seeds may claim."""
 
 import json
+import math
 import random
+from collections.abc import Sequence
+from statistics import fmean
 
 import pytest
 
 from archsmith.errors import ConfigError
 from archsmith.report.certificate import ArmRun, Certificate, Opening, certify
-from archsmith.report.verdict import Outcome
+from archsmith.report.certificate_page import render_certificate
+from archsmith.report.comparison import Outcome
+from archsmith.report.detectable import detectable_by_t
+from archsmith.report.paired import paired
 
 PRIMARY = ("law_guided", "parameter maximizer")
 
@@ -113,6 +119,135 @@ def test_unequal_costs_and_missing_seeds_are_said() -> None:
     found = made(partial)
     assert found.comparisons[0].seeds == (0, 1, 3, 4, 5)
     assert any("lacks seed 2, left out" in remark for remark in found.remarks)
+
+
+GAINS = [0.02, 0.03, 0.025, 0.01, 0.015]
+
+
+@pytest.mark.parametrize(
+    ("kept", "reason", "recommended"),
+    [
+        ({"law_guided": range(5)}, "only law_guided has a run there", None),
+        (
+            {"parameter maximizer": range(5)},
+            "only parameter maximizer has a run there",
+            "parameter maximizer",
+        ),
+        (
+            {"law_guided": (0, 1), "parameter maximizer": (2, 3, 4)},
+            "no seed has both",
+            "parameter maximizer",
+        ),
+        ({"random": range(5)}, "neither has a run there", None),
+    ],
+)
+def test_a_corpus_without_a_pair_leaves_the_claim_undecided(
+    kept: dict[str, Sequence[int]], reason: str, recommended: str | None
+) -> None:
+    code = [
+        run
+        for run in runs(GAINS, corpus="code", other=0.01)
+        + [ArmRun("random", seed, 1.8, 700.0, 7e12, "code") for seed in (2, 3, 4)]
+        if run.seed in kept.get(run.arm, ())
+    ]
+    assert made(runs(GAINS)).outcome is Outcome.BEAT
+    found = made(runs(GAINS), code)
+    assert found.outcome is Outcome.UNDECIDED
+    assert found.sentence.startswith("Undecided over the corpora tried: law_guided against")
+    assert "beat on notes" in found.sentence
+    assert f"not compared on code ({reason})" in found.sentence
+    assert any("not compared on code" in remark and reason in remark for remark in found.remarks)
+    assert dict(found.recommended) == {"notes": "law_guided"} | (
+        {"code": recommended} if recommended else {}
+    )
+
+
+def test_no_pair_anywhere_is_undecided_with_the_reason() -> None:
+    seeds = [run for run in runs(GAINS) if (run.arm == "law_guided") == (run.seed < 2)]
+    found = made(seeds)
+    assert found.outcome is Outcome.UNDECIDED
+    assert found.sentence.startswith("Undecided: no seed has both law_guided and the parameter")
+    assert found.recommended == (("notes", "parameter maximizer"),)
+    assert any("no seed has both" in remark for remark in found.remarks)
+
+
+def test_costs_that_nobody_told_are_not_equal() -> None:
+    free = [
+        run._replace(cpu_seconds=0.0) if run.arm == "law_guided" else run for run in runs(GAINS)
+    ]
+    found = made(free)
+    assert not found.comparisons[0].costs_equal
+    assert "cost not known" in found.sentence
+    told = "law_guided against parameter maximizer on notes: cost not known (CPU seconds)."
+    assert told in found.remarks
+    assert found.as_json()["arms"][0]["cpu_seconds"] is None
+    # one seed of five is enough for the mean to be unknown
+    one = made([run._replace(flops=0.0) if run.seed == 3 else run for run in runs(GAINS)])
+    assert one.comparisons[0].costs_equal
+    assert any("cost not known (FLOPs)." in remark for remark in one.remarks)
+    assert not any("cost not known" in remark for remark in made(runs(GAINS)).remarks)
+
+
+def test_exploratory_comparisons_say_what_they_could_detect_themselves() -> None:
+    base = runs(GAINS)
+    ours = {run.seed: run.bits_per_byte for run in base if run.arm == "law_guided"}
+    shifts = {0: 0.01, 1: 0.03, 2: 0.02}  # standard deviation 0.01
+    others = [
+        ArmRun("random", seed, ours[seed] + shift, 700.0, 7e12, "notes")
+        for seed, shift in shifts.items()
+    ]
+    found = made(base, others).comparisons[1].statistics.detectable
+    # three pairs, which the exact test never decides: Student's t with two degrees of freedom
+    assert found == pytest.approx(
+        detectable_by_t(0.01 / 3**0.5, degrees_of_freedom=2, level=0.05, margin=0.005)
+    )
+    assert paired([-shift for shift in shifts.values()], margin=0.005).detectable == math.inf
+
+
+def curved(gain: float, *, corpus: str = "notes", ends: float = 800.0) -> list[ArmRun]:
+    found = []
+    for run in runs([gain] * 3, corpus=corpus):
+        late = run.bits_per_byte + 0.1 * (run.seed + 1)
+        points = ((ends / 4, late), (ends / 2, late + 1.0), (ends, run.bits_per_byte))
+        found.append(run._replace(curve=points))
+    return found
+
+
+def test_anytime_curves_are_means_of_the_best_so_far() -> None:
+    found = made(curved(0.02), curved(0.02, corpus="code", ends=80.0))
+    ours, theirs, *_ = sorted(found.anytime, key=lambda one: (one.corpus != "notes", one.arm))
+    assert (ours.arm, theirs.arm) == PRIMARY
+    assert ours.num_seeds == 3
+    assert ours.cpu_seconds[-1] == 800.0
+    assert math.isnan(ours.bits_per_byte[3])  # an eighth: none has a reading
+    mean = fmean(run.bits_per_byte for run in curved(0.02) if run.arm == "law_guided")
+    assert ours.bits_per_byte[7] == ours.bits_per_byte[30] == pytest.approx(mean + 0.2)
+    assert ours.bits_per_byte[31] == pytest.approx(mean)
+    assert ours.bits_per_byte[31] == pytest.approx(theirs.bits_per_byte[31] - 0.02)
+    page = found.markdown()
+    assert "| corpus | arm | seeds | 1/8 | 1/4 | 1/2 | 3/4 | 1 | CPU at 1 |" in page
+    shown = f"| {mean + 0.2:.4f} | {mean + 0.2:.4f} | {mean + 0.2:.4f} | {mean:.4f} | 13m20s |"
+    assert f"| notes | law_guided | 3 | \u2013 {shown}" in page
+    text = json.dumps(found.as_json(), allow_nan=False)
+    assert json.loads(text)["anytime"][0]["bits_per_byte"][0] is None
+
+
+def test_the_page_draws_the_curves_of_each_corpus() -> None:
+    page = render_certificate(made(curved(0.02), curved(0.02, corpus="code")))
+    assert page.count("<svg") == 2
+    assert "What each arm had reached when on code, mean over seeds." in page
+    assert 'id="anytime-0-' in page
+    assert 'id="anytime-1-' in page
+    plain = made(runs(GAINS))
+    assert plain.anytime == ()
+    assert "CPU at 1" not in plain.markdown()
+    assert "<svg" not in render_certificate(plain)
+
+
+def test_a_curve_must_be_numbers() -> None:
+    bad = [run._replace(curve=((1.0, float("nan")),)) for run in runs(GAINS)]
+    with pytest.raises(ConfigError, match="a point of its curve"):
+        made(bad)
 
 
 def test_the_openings_of_the_test_split_are_printed() -> None:

@@ -1,6 +1,7 @@
 """Several studies become one certificate, from values and from databases by the command."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from example_study import MAXIMIZER, WINNER, example_study
 from archsmith.cli.main import group
 from archsmith.errors import ConfigError
 from archsmith.report.certificate_page import render_certificate
+from archsmith.report.comparison import Outcome
 from archsmith.report.several import certify_studies, corpus_labels
 from archsmith.report.study_report import AnytimeCurve, AnytimePoint, Opening, StudyReport
-from archsmith.report.verdict import Outcome
 from archsmith.store.store import connect
 from archsmith.trial import ArmResult, Limit
 
@@ -63,8 +64,23 @@ def test_studies_are_paired_by_seed() -> None:
         "law_guided", BASELINE, "fitted Llama shape", "fitted Phi-3 shape",
     }  # fmt: skip
     page = render_certificate(found)
-    assert page.count("<table>") == 2
+    assert page.count("<table>") == 3
     assert "law_guided against largest that fits (primary)" in page
+
+
+def test_curves_and_costs_come_from_the_studies() -> None:
+    found = certify_studies(studies([0.02, 0.03, 0.025, 0.01, 0.015]))
+    assert {one.arm: one.num_seeds for one in found.anytime} == {"law_guided": 5, BASELINE: 5}
+    assert found.anytime[0].cpu_seconds[-1] == 700.0
+    assert found.anytime[0].bits_per_byte[-1] == pytest.approx(1.9)
+    assert math.isnan(found.anytime[0].bits_per_byte[-2])
+    # what was spent on a search without its curve is not known: its final training is not all
+    bare = [replace(study, anytime=()) for study in studies([0.02] * 5)]
+    told = f"law_guided against {BASELINE}: cost not known (CPU seconds and FLOPs)."
+    assert told in certify_studies(bare).remarks
+    costs = {one.arm: one.cpu_seconds for one in certify_studies(bare).arms}
+    assert math.isnan(costs["law_guided"])
+    assert costs[BASELINE] == 2300.0
 
 
 def test_the_primary_strategy_of_several_must_be_told() -> None:

@@ -44,8 +44,8 @@
 
 A trial is {"number", "state", "strategy", "reason", "broken_limits", "parents", "summary",
 "architecture", "metrics", "rung", "rung_metrics", "train_seconds", "tokens_per_second",
-"expert_imbalance"}; a comparison has the fields of `verdict.Comparison`. Metrics are in the unit of
-their name.
+"expert_imbalance"}; a comparison has the fields of `comparison.Comparison`. Metrics are in the unit
+of their name.
 """
 
 from collections.abc import Mapping
@@ -53,6 +53,7 @@ from dataclasses import asdict
 from typing import Any
 
 from archsmith.report.certificate_facts import certificate_json
+from archsmith.report.comparison import Comparison
 from archsmith.report.figures import show_limit
 from archsmith.report.finalists import finalists_json
 from archsmith.report.horizon import horizon_json, predicted_for
@@ -64,7 +65,7 @@ from archsmith.report.tables import (
     top_trials,
     total_spending,
 )
-from archsmith.report.verdict import Comparison, bits_per_byte_interval, judge
+from archsmith.report.verdict import bits_per_byte_interval, judge
 
 VERSION = 1
 

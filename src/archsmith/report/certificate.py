@@ -16,22 +16,25 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from archsmith.errors import ConfigError, did_you_mean
 from archsmith.report.certificate_words import (
+    Unpaired,
     claim,
     headline,
     markdown,
     opening_remarks,
     remarks_on,
+    unpaired_remarks,
 )
-from archsmith.report.paired import LEVEL, Paired, holm, paired, t_interval
+from archsmith.report.comparison import Outcome, decide, if_shown
+from archsmith.report.detectable import detectable_by_t
+from archsmith.report.mean_curves import MeanCurve, mean_curves
+from archsmith.report.paired import Paired, holm, holm_levels, paired, t_interval
 from archsmith.report.study_report import Opening
-from archsmith.report.verdict import Outcome, decide
-
-EQUAL_COST = 0.05  # arms whose mean costs differ by more are said not to have cost the same
+from archsmith.report.verdict_words import is_equal_cost
 
 
 class ArmRun(NamedTuple):
@@ -41,8 +44,11 @@ class ArmRun(NamedTuple):
         arm: its name, as in "law_guided" or "parameter maximizer".
         seed: of the search; runs of one seed and corpus are paired.
         bits_per_byte: of the deployed file on the sealed test split.
-        cpu_seconds, flops: everything spent: failed trials, calibration, cooldowns, final training.
+        cpu_seconds, flops: everything spent: failed trials, calibration, cooldowns, final training;
+            0 where it is not known.
         corpus: what it was tried on; seeds are paired within a corpus only.
+        curve: held-out bits per byte (of the search split, never the test) when so many CPU seconds
+            had been spent; empty where it was not told.
     """
 
     arm: str
@@ -51,11 +57,15 @@ class ArmRun(NamedTuple):
     cpu_seconds: float
     flops: float
     corpus: str = ""
+    curve: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArmSummary:
-    """One arm on one corpus: means over its seeds; the interval is Student's, 95 %, over seeds."""
+    """One arm on one corpus: means over its seeds; the interval is Student's, 95 %, over seeds.
+
+    Costs are not a number where they are not known of each seed.
+    """
 
     corpus: str
     arm: str
@@ -74,9 +84,11 @@ class SeedComparison:
     Attributes:
         primary: fixed beforehand; else exploratory.
         adjusted_p_value: of the primary comparison the exact one-sided p in the direction measured;
-            of exploratory ones Holm's over the paired t.
+            of exploratory ones Holm's over the paired t, whose rule `statistics.detectable` then
+            belongs to as well.
         unpaired_seeds: seeds that one of the two arms lacks, left out.
-        cpu_ratio, flops_ratio: what the first arm cost, as a multiple of the second, same seeds.
+        cpu_ratio, flops_ratio: what the first arm cost, as a multiple of the second, same seeds;
+            not a number where either is not known of each of them.
     """
 
     corpus: str
@@ -92,9 +104,14 @@ class SeedComparison:
     flops_ratio: float
 
     @property
+    def cost_known(self) -> bool:
+        """Whether both arms told the CPU seconds of each seed."""
+        return not math.isnan(self.cpu_ratio)
+
+    @property
     def costs_equal(self) -> bool:
-        """Whether both arms spent the same CPU seconds, within 5 %."""
-        return math.isnan(self.cpu_ratio) or abs(self.cpu_ratio - 1) <= EQUAL_COST
+        """Whether both arms are known to have spent the same CPU seconds, within 5 %."""
+        return is_equal_cost(self.cpu_ratio)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,10 +119,12 @@ class Certificate:
     """What may be claimed.
 
     Attributes:
-        outcome: over all corpora: `beat`, `tied` or `lost` where each corpus says so.
+        outcome: over all corpora: `beat`, `tied` or `lost` where each corpus says so; undecided
+            where one of them has no seed with both arms of the primary comparison.
         sentence: the claim in one sentence, with p and the minimal detectable difference.
-        recommended: whose model to take, by corpus.
+        recommended: whose model to take, by corpus where the baseline was run.
         comparisons: the primary one of each corpus first, then the exploratory ones.
+        anytime: what each arm had reached when, where the runs told it.
         openings: of the sealed test splits, in order of time.
         remarks: what a reader must know beside the numbers.
     """
@@ -117,6 +136,7 @@ class Certificate:
     recommended: tuple[tuple[str, str], ...]
     arms: tuple[ArmSummary, ...]
     comparisons: tuple[SeedComparison, ...]
+    anytime: tuple[MeanCurve, ...]
     openings: tuple[Opening, ...]
     remarks: tuple[str, ...]
 
@@ -126,11 +146,11 @@ class Certificate:
         return "\n".join(dict.fromkeys(lines))
 
     def markdown(self) -> str:
-        """The claim, both tables, the remarks."""
+        """The claim, the tables, the remarks."""
         return markdown(self)
 
     def as_json(self) -> dict[str, Any]:
-        """JSON values; infinite ends of intervals are null."""
+        """JSON values; infinite and unknown numbers are null."""
         found: dict[str, Any] = _finite(
             asdict(self)
             | {
@@ -168,31 +188,46 @@ def certify(
     summaries: list[ArmSummary] = []
     primaries: list[SeedComparison] = []
     exploratory: list[SeedComparison] = []
+    unpaired: list[Unpaired] = []
+    curves: list[MeanCurve] = []
+    recommended: list[tuple[str, str]] = []
     for corpus in dict.fromkeys(run.corpus for run in results):
         runs = [run for run in results if run.corpus == corpus]
         names = list(dict.fromkeys(run.arm for run in runs))
         summaries += [_summary(corpus, name, runs) for name in names]
-        if first not in names:
-            continue
+        told = {name: [run.curve for run in runs if run.arm == name] for name in names}
+        curves += mean_curves(corpus, told)
+        one = _compare(corpus, first, second, runs, margin=margin, primary=True)
+        if one is not None:
+            primaries.append(one)
+        else:
+            unpaired.append(Unpaired(corpus, first in names, second in names))
+        if second in names:
+            beat = one is not None and one.outcome is Outcome.BEAT
+            recommended.append((corpus, first if beat else second))
         for name in names:
-            found = _compare(corpus, first, name, runs, margin=margin, primary=name == second)
-            if name != first and found is not None:
-                (primaries if name == second else exploratory).append(found)
+            if name not in primary:
+                other = _compare(corpus, first, name, runs, margin=margin, primary=False)
+                exploratory += [other] if other is not None else []
     comparisons = (*primaries, *_corrected(exploratory, margin))
     opened = tuple(sorted(openings))
-    outcome = _overall(primaries)
+    outcome = _overall(primaries) if not unpaired else Outcome.UNDECIDED
     return Certificate(
         primary=primary,
         margin=margin,
         outcome=outcome,
-        sentence=headline(primaries, primary, margin, outcome),
-        recommended=tuple(
-            (one.corpus, first if one.outcome is Outcome.BEAT else second) for one in primaries
-        ),
+        sentence=headline(primaries, primary, margin, outcome, unpaired),
+        recommended=tuple(recommended),
         arms=tuple(sorted(summaries, key=lambda one: (one.corpus, one.bits_per_byte))),
         comparisons=comparisons,
+        anytime=tuple(curves),
         openings=opened,
-        remarks=(*remarks_on(comparisons, primary), *opening_remarks(opened), *remarks),
+        remarks=(
+            *unpaired_remarks(unpaired, primary),
+            *remarks_on(comparisons, primary),
+            *opening_remarks(opened),
+            *remarks,
+        ),
     )
 
 
@@ -224,6 +259,12 @@ def _check(results: Sequence[ArmRun], primary: tuple[str, str], margin: float) -
                 f"{run.arm}, seed {run.seed}: costs must be 0 or more, got {run.cpu_seconds} CPU "
                 f"seconds and {run.flops} FLOPs"
             )
+        for seconds, bits in run.curve:
+            if not (0 <= seconds < math.inf and 0 < bits < math.inf):
+                raise ConfigError(
+                    f"{run.arm}, seed {run.seed}: a point of its curve must have 0 or more CPU "
+                    f"seconds and bits per byte above 0, got {(seconds, bits)}"
+                )
 
 
 def _summary(corpus: str, name: str, runs: Sequence[ArmRun]) -> ArmSummary:
@@ -237,9 +278,14 @@ def _summary(corpus: str, name: str, runs: Sequence[ArmRun]) -> ArmSummary:
         bits_per_byte=fmean(scores),
         low=low,
         high=high,
-        cpu_seconds=fmean(run.cpu_seconds for run in own),
-        flops=fmean(run.flops for run in own),
+        cpu_seconds=_mean_cost([run.cpu_seconds for run in own]),
+        flops=_mean_cost([run.flops for run in own]),
     )
+
+
+def _mean_cost(costs: Sequence[float]) -> float:
+    """Not a number where one of them is not known."""
+    return fmean(costs) if all(cost > 0 for cost in costs) else math.nan
 
 
 def _compare(
@@ -268,22 +314,41 @@ def _compare(
 
 
 def _ratio(pairs: Sequence[tuple[float, float]]) -> float:
-    """Sum over sum; not a number where one side told no cost."""
-    ours, theirs = (sum(side) for side in zip(*pairs, strict=True))
-    return ours / theirs if ours > 0 and theirs > 0 else math.nan
+    """Mean over mean; not a number where a cost is not known."""
+    ours, theirs = zip(*pairs, strict=True)
+    return _mean_cost(ours) / _mean_cost(theirs)
 
 
 def _corrected(comparisons: Sequence[SeedComparison], margin: float) -> list[SeedComparison]:
     """Exploratory ones with Holm's p; what that does not show is undecided or tied."""
-    corrected = []
-    adjusted = holm([one.statistics.p_t for one in comparisons])
-    for one, p_value in zip(comparisons, adjusted, strict=True):
+    p_values = [one.statistics.p_t for one in comparisons]
+    made = []
+    adjusted = zip(comparisons, holm(p_values), holm_levels(p_values), strict=True)
+    for one, p_value, level in adjusted:
         found = one.statistics
         outcome = decide(found.mean, found.t_low, found.t_high, margin=margin)
-        if outcome in (Outcome.BEAT, Outcome.LOST) and p_value > LEVEL:
-            outcome = Outcome.UNDECIDED
-        corrected.append(replace(one, adjusted_p_value=p_value, outcome=outcome))
-    return corrected
+        made.append(
+            replace(
+                one,
+                adjusted_p_value=p_value,
+                outcome=if_shown(outcome, p_value),
+                statistics=replace(found, detectable=_detectable(found, level, margin)),
+            )
+        )
+    return made
+
+
+def _detectable(found: Paired, level: float, margin: float) -> float:
+    """By the paired t at the level that Holm's asks of it."""
+    count = len(found.differences)
+    if count < 2:
+        return math.inf
+    return detectable_by_t(
+        stdev(found.differences) / math.sqrt(count),
+        degrees_of_freedom=count - 1,
+        level=level,
+        margin=margin,
+    )
 
 
 def _overall(primaries: Sequence[SeedComparison]) -> Outcome:
@@ -296,7 +361,7 @@ def _claims(certificate: Certificate) -> list[SeedComparison]:
 
 
 def _finite(value: Any) -> Any:
-    """JSON values: containers of numbers, infinite ones as null."""
+    """JSON values: containers of numbers, infinite and unknown ones as null."""
     if isinstance(value, dict):
         return {str(key): _finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

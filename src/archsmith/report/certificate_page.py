@@ -3,8 +3,15 @@
 from importlib.resources import files
 from pathlib import Path
 
+from archsmith.report.anytime_plot import mean_curves_plot
 from archsmith.report.certificate import Certificate
-from archsmith.report.certificate_words import arm_rows, claim, comparison_rows
+from archsmith.report.certificate_words import (
+    CURVES_TITLE,
+    arm_rows,
+    claim,
+    comparison_rows,
+    curve_rows,
+)
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
@@ -17,6 +24,8 @@ _PAGE = """<!DOCTYPE html>
 <thead><tr>{% for cell in rows[0] %}<th class="text" scope="col">{{ cell }}</th>{% endfor %}</tr>
 </thead><tbody>{% for row in rows[1:] %}<tr>{% for cell in row %}<td class="text">{{ cell }}</td>
 {% endfor %}</tr>{% endfor %}</tbody></table></div>{% endfor %}
+{% for caption, svg in plots %}<figure>{{ svg | safe }}<figcaption>{{ caption }}</figcaption>
+</figure>{% endfor %}
 <h2>Remarks</h2><ul>{% for remark in remarks %}<li>{{ remark }}</li>{% endfor %}</ul>
 </main></body></html>
 """
@@ -45,7 +54,20 @@ def render_certificate(certificate: Certificate) -> str:
             tables=[
                 ("Arms", arm_rows(certificate.arms)),
                 ("Comparisons", comparison_rows(certificate.comparisons)),
+                *(((CURVES_TITLE, curve_rows(curves)),) if (curves := certificate.anytime) else ()),
             ],
+            plots=_plots(certificate),
             remarks=certificate.remarks,
         )
     )
+
+
+def _plots(certificate: Certificate) -> list[tuple[str, str]]:
+    """A caption and a plot for each corpus whose runs told their curves."""
+    found = []
+    for number, corpus in enumerate(dict.fromkeys(one.corpus for one in certificate.anytime)):
+        curves = [one for one in certificate.anytime if one.corpus == corpus]
+        svg = mean_curves_plot(curves, name=f"anytime-{number}")
+        where = f" on {corpus}" if corpus else ""
+        found += [(f"What each arm had reached when{where}, mean over seeds.", svg)] if svg else []
+    return found

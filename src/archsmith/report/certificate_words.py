@@ -4,15 +4,30 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from archsmith.report.comparison import Outcome
 from archsmith.report.figures import NONE, plural, show_difference, show_flops, show_span
+from archsmith.report.mean_curves import SHARES, MeanCurve
 from archsmith.report.study_report import Opening
-from archsmith.report.verdict import Outcome
 from archsmith.units import format_seconds
 
 if TYPE_CHECKING:
     from archsmith.report.certificate import ArmSummary, Certificate, SeedComparison
+
+
+CURVES_TITLE = (
+    "Best held-out bits per byte so far (search split), mean over seeds, at parts of the longest "
+    "run's CPU seconds"
+)
+
+
+class Unpaired(NamedTuple):
+    """A corpus on which no seed has both arms of the primary comparison, and which of them ran."""
+
+    corpus: str
+    has_first: bool
+    has_second: bool
 
 
 def claim(comparison: "SeedComparison", margin: float) -> str:
@@ -51,7 +66,9 @@ def evidence(comparison: "SeedComparison") -> str:
         parts.append(
             f"no difference could be shown: so few seeds give no p below {found.least_p_value:g}"
         )
-    if not comparison.costs_equal:
+    if not comparison.cost_known:
+        parts.append("cost not known")
+    elif not comparison.costs_equal:
         parts.append(f"at {comparison.cpu_ratio:.2f} times its CPU seconds")
     return ", ".join(parts)
 
@@ -90,40 +107,69 @@ def show_time(seconds: float) -> str:
 
 
 def headline(
-    primaries: "Sequence[SeedComparison]", primary: tuple[str, str], margin: float, outcome: Outcome
+    primaries: "Sequence[SeedComparison]",
+    primary: tuple[str, str],
+    margin: float,
+    outcome: Outcome,
+    unpaired: Sequence[Unpaired] = (),
 ) -> str:
-    """The claim over all corpora."""
+    """The claim over all corpora, those without a pair named."""
     first, second = primary
     if not primaries:
         return (
             f"Undecided: no seed has both {first} and the {second}. "
             f"Recommended: the {second}'s model."
         )
-    if len(primaries) == 1:
+    if len(primaries) == 1 and not unpaired:
         return claim(primaries[0], margin)
-    each = "; ".join(
-        f"{one.outcome} on {one.corpus or 'the unnamed corpus'} "
+    each = [
+        f"{one.outcome} on {_place(one.corpus)} "
         f"({show_difference(one.statistics.mean)}, {evidence(one)})"
         for one in primaries
-    )
+    ]
+    each += [f"not compared on {_place(one.corpus)} ({_reason(one, primary)})" for one in unpaired]
     words = {
         Outcome.BEAT: f"Beat: {first} beat the {second} on each corpus tried",
         Outcome.LOST: f"Lost: {first} lost to the {second} on each corpus tried",
         Outcome.TIED: f"Tied: {first} and the {second} are tied on each corpus tried",
         Outcome.UNDECIDED: f"Undecided over the corpora tried: {first} against the {second}",
     }
-    return f"{words[outcome]}: {each}."
+    return f"{words[outcome]}: {'; '.join(each)}."
+
+
+def unpaired_remarks(unpaired: Sequence[Unpaired], primary: tuple[str, str]) -> list[str]:
+    """The corpora that the claim cannot cover."""
+    return [
+        f"{primary[0]} against the {primary[1]} was not compared on {_place(one.corpus)}: "
+        f"{_reason(one, primary)}; so nothing is claimed over all corpora."
+        for one in unpaired
+    ]
+
+
+def _reason(one: Unpaired, primary: tuple[str, str]) -> str:
+    if one.has_first and one.has_second:
+        return "no seed has both"
+    ran = [name for name, has in zip(primary, one[1:], strict=True) if has]
+    return f"only {ran[0]} has a run there" if ran else "neither has a run there"
+
+
+def _place(corpus: str) -> str:
+    return corpus or "the unnamed corpus"
 
 
 def remarks_on(comparisons: "Sequence[SeedComparison]", primary: tuple[str, str]) -> list[str]:
-    """Seeds left out, unequal costs, what was fixed beforehand."""
+    """Seeds left out, costs that are not known or not equal, what was fixed beforehand."""
     remarks = []
     for one in comparisons:
         name = f"{one.first} against {one.second}" + (f" on {one.corpus}" if one.corpus else "")
         if one.unpaired_seeds and one.primary:
             seeds = ", ".join(map(str, one.unpaired_seeds))
             remarks.append(f"{name}: one of the two lacks seed {seeds}, left out.")
-        if not one.costs_equal:
+        ratios = ((one.cpu_ratio, "CPU seconds"), (one.flops_ratio, "FLOPs"))
+        unknown = [what for ratio, what in ratios if math.isnan(ratio)]
+        if unknown:
+            remarks.append(f"{name}: cost not known ({' and '.join(unknown)}).")
+        if one.cost_known and not one.costs_equal:
             remarks.append(
                 f"{name}: costs were not equal, {one.cpu_ratio:.2f} times the CPU seconds"
                 + ("." if math.isnan(one.flops_ratio) else f", {one.flops_ratio:.2f} the FLOPs.")
@@ -136,13 +182,14 @@ def remarks_on(comparisons: "Sequence[SeedComparison]", primary: tuple[str, str]
 
 
 def markdown(certificate: "Certificate") -> str:
-    """The claim of each corpus, the arms, the comparisons, the remarks."""
+    """The claim of each corpus, the arms, the comparisons, what was reached when, the remarks."""
     claims = [claim(one, certificate.margin) for one in certificate.comparisons if one.primary]
     parts = [
         [f"**{certificate.sentence}**"],
         [f"- {text}" for text in claims if text != certificate.sentence],
         _table(arm_rows(certificate.arms)),
         _table(comparison_rows(certificate.comparisons)),
+        *_reached(certificate.anytime),
         [f"- {remark}" for remark in certificate.remarks],
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
@@ -159,8 +206,8 @@ def arm_rows(arms: "Sequence[ArmSummary]") -> list[list[str]]:
                 one.arm,
                 str(len(one.seeds)),
                 f"{one.bits_per_byte:.4f}{span}",
-                format_seconds(one.cpu_seconds),
-                show_flops(one.flops),
+                NONE if math.isnan(one.cpu_seconds) else format_seconds(one.cpu_seconds),
+                NONE if math.isnan(one.flops) else show_flops(one.flops),
             ]
         )
     return rows
@@ -196,6 +243,27 @@ def comparison_rows(comparisons: "Sequence[SeedComparison]") -> list[list[str]]:
             ]
         )
     return rows
+
+
+def curve_rows(curves: Sequence[MeanCurve]) -> list[list[str]]:
+    """Titles, then a row an arm and corpus."""
+    rows = [["corpus", "arm", "seeds", *SHARES, "CPU at 1"]]
+    for one in curves:
+        reached = [one.bits_per_byte[step - 1] for step in SHARES.values()]
+        rows.append(
+            [
+                one.corpus or NONE,
+                one.arm,
+                str(one.num_seeds),
+                *(NONE if math.isnan(bits) else f"{bits:.4f}" for bits in reached),
+                format_seconds(one.cpu_seconds[-1]),
+            ]
+        )
+    return rows
+
+
+def _reached(curves: Sequence[MeanCurve]) -> list[list[str]]:
+    return [[f"{CURVES_TITLE}:"], _table(curve_rows(curves))] if curves else []
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -1,8 +1,8 @@
 """Several finished studies as the runs of one certificate: search seeds of the same question.
 
 The search arm of a study is called after its strategy, baselines keep their names. What an arm cost
-is the end of its anytime curve. Studies must agree on limits, margin and primary baseline, which
-each noted before its first training.
+is the end of its anytime curve, which enters the certificate too. Studies must agree on limits,
+margin and primary baseline, which each noted before its first training.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from archsmith.config import content_hash
 from archsmith.errors import ConfigError
 from archsmith.report.certificate import ArmRun, Certificate, certify
 from archsmith.report.figures import show_limit
+from archsmith.report.mean_curves import averaged
 from archsmith.report.study_report import ArmRow, StudyReport
 
 
@@ -122,17 +123,35 @@ def _only_strategy(studies: Sequence[StudyReport]) -> str:
 
 
 def _run(study: StudyReport, row: ArmRow, corpus: str) -> ArmRun:
-    ends = {curve.arm: curve.points[-1] for curve in study.anytime}
-    end = ends.get(row.name)
-    seconds, flops = row.number("train_seconds"), row.number("train_flops")
+    seconds, flops = _cost(study, row)
     return ArmRun(
         arm=strategy_name(study) if row.kind == "search" else row.name,
         seed=study.seed if study.seed is not None else 0,
         bits_per_byte=row.metrics["bits_per_byte"],
-        cpu_seconds=end.cpu_seconds if end is not None else seconds or 0.0,
-        flops=end.flops if end is not None else flops or 0.0,
+        cpu_seconds=seconds,
+        flops=flops,
         corpus=corpus,
+        curve=_curve(study, row.name),
     )
+
+
+def _curve(study: StudyReport, arm: str) -> tuple[tuple[float, float], ...]:
+    """What the arm had reached when, its final training included; empty where that is unknown."""
+    if study.spent(arm) is None:
+        return ()
+    points = next(curve.points for curve in study.anytime if curve.arm == arm)
+    return tuple((point.cpu_seconds, point.bits_per_byte) for point in points)
+
+
+def _cost(study: StudyReport, row: ArmRow) -> tuple[float, float]:
+    """CPU seconds and FLOPs of all that an arm took; 0 where it is not known."""
+    spent = study.spent(row.name)
+    if spent is not None:
+        return spent.cpu_seconds, spent.flops
+    if row.kind == "search":  # its final training alone is not what it cost
+        return 0.0, 0.0
+    threads = row.number("num_threads") or 1.0
+    return (row.number("train_seconds") or 0.0) * threads, row.number("train_flops") or 0.0
 
 
 def _mean(runs: Sequence[ArmRun], studies: Sequence[StudyReport]) -> ArmRun:
@@ -146,6 +165,12 @@ def _mean(runs: Sequence[ArmRun], studies: Sequence[StudyReport]) -> ArmRun:
         )
     return runs[0]._replace(
         bits_per_byte=fmean(run.bits_per_byte for run in runs),
-        cpu_seconds=fmean(run.cpu_seconds for run in runs),
-        flops=fmean(run.flops for run in runs),
+        cpu_seconds=_mean_cost([run.cpu_seconds for run in runs]),
+        flops=_mean_cost([run.flops for run in runs]),
+        curve=averaged([run.curve for run in runs]),
     )
+
+
+def _mean_cost(costs: Sequence[float]) -> float:
+    """0 where one of them is not known."""
+    return fmean(costs) if all(costs) else 0.0

@@ -263,6 +263,12 @@ class StudyReport:
     fixed: float | None = None
     trained: float | None = None
 
+    def spent(self, arm: str) -> AnytimePoint | None:
+        """What an arm had spent in the end, its final training included; None where unknown."""
+        if not any(row.curve for row in self.arms if row.name == arm):
+            return None
+        return next((curve.points[-1] for curve in self.anytime if curve.arm == arm), None)
+
     def missed_limits(self, metrics: Mapping[str, float]) -> tuple[LimitRow, ...]:
         """The limits that some metrics break; unknown ones break none."""
         return tuple(

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from archsmith.report.comparison import Comparison, Outcome
 from archsmith.report.figures import plural, show_limit
 from archsmith.report.study_report import STATES, ArmRow, Spending, StudyReport, TrialRow
-from archsmith.report.verdict import Comparison, Outcome, Verdict, bits_per_byte_interval
+from archsmith.report.verdict import Verdict, bits_per_byte_interval
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from archsmith.report.certificate_facts import certificate_facts
+from archsmith.report.comparison import Outcome
 from archsmith.report.figures import (
     NONE,
     plural,
@@ -38,7 +39,7 @@ from archsmith.report.tables import (
     top_trials,
     total_spending,
 )
-from archsmith.report.verdict import Outcome, judge
+from archsmith.report.verdict import judge
 from archsmith.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
