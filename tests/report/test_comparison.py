@@ -3,6 +3,7 @@
 import functools
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -144,6 +145,16 @@ def test_without_variance_from_text_seeds_are_compared_by_the_paired_t_test(num_
     assert found.degrees_of_freedom == pytest.approx(num_seeds - 1)
     span = expected.confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((span.low, span.high), rel=1e-6)
+
+
+def test_seeds_that_differ_by_rounding_leave_the_choice_of_text() -> None:
+    rng = random.Random(0)
+    ours, theirs = arm(1.80, rng, name="w"), arm(1.83, rng, name="b")
+    again = replace(ours, block_nats=tuple(nats * (1 + 1e-15) for nats in ours.block_nats))
+    found = compare([ours, again], [theirs, theirs], margin=MARGIN)
+    text = compare([ours], [theirs], margin=MARGIN, noise=STEADY)
+    assert found.degrees_of_freedom is None
+    assert (found.low, found.high) == pytest.approx((text.low, text.high))
 
 
 def test_equal_seeds_are_certain() -> None:

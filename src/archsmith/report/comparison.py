@@ -114,8 +114,7 @@ def compare(
     single = len(pairs) == 1
     seed_error, seed_degrees = _once(noise) if single else _over_seeds(pairs)
     error = math.hypot((high - low) / (2 * _Z), seed_error)
-    # Welch-Satterthwaite: the part from text counts as known
-    degrees = seed_degrees * (error / seed_error) ** 4 if seed_error > 0 else math.inf
+    degrees = _degrees(error, seed_error, seed_degrees)
     half = float(t.ppf(0.5 + CONFIDENCE / 2, degrees)) * error
     low, high = difference - half, difference + half
     p_value = _two_sided(difference, error, degrees)
@@ -158,6 +157,13 @@ def corrected(comparisons: Sequence[Comparison], *, margin: float) -> list[Compa
             comparisons, holm(p_values), holm_levels(p_values), strict=True
         )
     ]
+
+
+def _degrees(error: float, seed_error: float, seed_degrees: float) -> float:
+    """Welch-Satterthwaite, where only the part from seeds is estimated; infinite if it is small."""
+    if seed_error <= 1e-3 * error:  # rounding of equal seeds among them
+        return math.inf
+    return seed_degrees * (error / seed_error) ** 4
 
 
 def _once(noise: TrainingNoise) -> tuple[float, float]:
