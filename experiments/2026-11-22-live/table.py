@@ -17,6 +17,7 @@ from run import BUDGET, LIMITS, PRIMARY, plan
 
 from archsmith.errors import ConfigError
 from archsmith.report.certificate import ArmRun, certify
+from archsmith.report.study_report import Opening
 
 MARGIN = 0.005  # bits per byte
 COLUMNS = (
@@ -58,10 +59,15 @@ def main() -> None:
             one["cpu_seconds"],
             one["flops"],
             one["corpus"],
+            curve_of(one),
         )
         for one in found
     ]
-    print(certify(runs, primary=PRIMARY, margin=MARGIN).markdown())
+    openings = [
+        Opening(one["test_opened"], f"{one['arm']}, seed {one['seed']}", one["corpus"])
+        for one in found
+    ]
+    print(certify(runs, primary=PRIMARY, margin=MARGIN, openings=openings).markdown())
     for corpus in LIMITS:
         print(f"\n### {corpus}, at most {LIMITS[corpus]}\n")
         print("\n".join(rows([one for one in found if one["corpus"] == corpus])))
@@ -69,18 +75,35 @@ def main() -> None:
         write_csv(found, options.csv)
 
 
+def curve_of(run: dict[str, Any]) -> tuple[tuple[float, float], ...]:
+    """Held-out bits per byte of the final training against all CPU seconds of the run; the seconds
+    of a reading are those of training alone, so the last one stands at the run's end."""
+    end = run["curve"][-1][1]
+    return tuple((run["cpu_seconds"] - (end - seconds), bits) for _, seconds, bits in run["curve"])
+
+
+def origin(run: dict[str, Any]) -> str:
+    """Where the network handed over came from."""
+    if "strategy_of_winner" not in run:
+        best = min(run["trials"], key=lambda trial: trial["bits_per_byte"])
+        return f"one shot, rates x{best['factor']:g}"
+    strategy, note = run["strategy_of_winner"]
+    words = "the suggestion" if strategy == "start" else note or strategy
+    return f"trial {run['winner']['trial']}: {words}"
+
+
 def rows(found: Iterable[dict[str, Any]]) -> list[str]:
     """One line a run."""
     lines = [
         "| arm | seed | bits per byte | network handed over | file bytes | trained | text read "
-        "| tokens/s | CPU s |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| tokens/s | CPU s | from |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     lines += [
         f"| {one['arm']} | {one['seed']} | {one['bits_per_byte']:.4f} | {one['architecture']} "
         f"| {one['file_bytes']:,} | {one['num_trained']} | {one['train_bytes'] / 1e6:.1f} MB "
         f"({one['epochs']:.2f} epochs) | {one['train_tokens_per_second']:,.0f} "
-        f"| {one['cpu_seconds']:.0f} |"
+        f"| {one['cpu_seconds']:.0f} | {origin(one)} |"
         for one in sorted(found, key=lambda one: (one["arm"], one["seed"]))
     ]
     return lines
