@@ -29,6 +29,7 @@ study_name = "notes"
 limits = ["file_bytes <= 200KiB"]
 n_trials = 4
 seed = 1
+baselines = []
 [corpus]
 files = ["notes"]
 near_duplicates = false

@@ -1,7 +1,7 @@
-"""Baselines of the final comparison, each trained for the same seconds as the whole search.
+"""One-shot arms of the final comparison, each trained in a process of its own.
 
-An arm is trained in a process of its own, so that it can run beside the search on another core; it
-tells its progress as one JSON object a line. A killed arm continues from its last checkpoint.
+So an arm can run beside the search on another core; it tells its progress as one JSON object a
+line. A killed arm continues from its last checkpoint.
 """
 
 import json
@@ -13,39 +13,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from archsmith.architecture.tree import Architecture
-from archsmith.config import Spec, load_json
-from archsmith.data.corpus import Corpus
-from archsmith.data.protocol import ScoringProtocol
-from archsmith.data.splits import Split
+from archsmith.config import load_json
 from archsmith.data.storage import write_text
-from archsmith.data.token_file import TokenFile
-from archsmith.data.tokenizer import Tokenizer
-from archsmith.errors import EvaluationError
+from archsmith.errors import ArchsmithError, EvaluationError, SearchInterrupted
 from archsmith.evaluators.base import Progress
-from archsmith.train.recipe import Recipe
+from archsmith.workflow.arm_training import ArmTask, train_arm
 from archsmith.workflow.model_folder import is_model_folder
+
+__all__ = ["ArmProcess", "ArmTask", "train_arm", "wait_for"]
 
 _TASK = "task.json"
 # What BLAS and OpenMP read; set before the child imports torch.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-class ArmTask(Spec):
-    """Everything a child process needs to train one arm into `output_dir`."""
-
-    name: str
-    architecture: Architecture
-    corpus: Path
-    tokenizer: Path
-    tokens_dir: Path
-    recipe: Recipe
-    protocol: ScoringProtocol
-    output_dir: Path
-    max_seconds: float | None = None
-    train_bytes: int | None = None
-    seed: int = 0
-    num_threads: int = 1
 
 
 class ArmProcess:
@@ -78,9 +57,14 @@ class ArmProcess:
         self._reader.start()
 
     def wait(self) -> None:
-        """Until the arm is finished. Raises EvaluationError with the child's last words."""
+        """Until the arm is finished.
+
+        Raises EvaluationError with the child's last words, SearchInterrupted where it was stopped.
+        """
         code = self._child.wait()
         self._reader.join()
+        if code == SearchInterrupted.exit_code:
+            raise SearchInterrupted(f"{self.task.name}: stopped; the same command continues it")
         if code or not is_model_folder(self.task.output_dir):
             self._errors.seek(0)
             words = self._errors.read().strip().splitlines()[-1:] or [f"exit code {code}"]
@@ -108,10 +92,7 @@ class ArmProcess:
 
 
 def wait_for(arms: Sequence[ArmProcess]) -> None:
-    """Until all are finished; whatever ends the wait ends the others too.
-
-    Raises EvaluationError.
-    """
+    """Until all are finished; whatever ends the wait ends the others too. Raises as `wait`."""
     try:
         for arm in arms:
             arm.wait()
@@ -121,32 +102,10 @@ def wait_for(arms: Sequence[ArmProcess]) -> None:
         raise
 
 
-def train_arm(task: ArmTask, *, on_progress: Callable[[Progress], None]) -> None:
-    """Train the arm in this process."""
-    from archsmith.workflow.training import train_interruptibly
-
-    corpus = Corpus.open(task.corpus)
-    tokenizer = Tokenizer.from_file(task.tokenizer)
-    if tokenizer.vocab_size != task.architecture.vocab_size:
-        tokenizer = tokenizer.prefix(task.architecture.vocab_size)
-    train, search = (
-        TokenFile.build(corpus, split, tokenizer, task.tokens_dir, num_threads=task.num_threads)
-        for split in (Split.TRAIN, Split.SEARCH)
-    )
-    train_interruptibly(
-        task.architecture,
-        train_tokens=train,
-        validation_tokens=search,
-        tokenizer=tokenizer,
-        recipe=task.recipe,
-        protocol=task.protocol,
-        output_dir=task.output_dir,
-        max_seconds=task.max_seconds,
-        train_bytes=task.train_bytes,
-        seed=task.seed,
-        num_threads=task.num_threads,
-        on_progress=on_progress,
-    )
+def _last_words(error: ArchsmithError) -> int:
+    """Tell why the arm ended; its exit code."""
+    sys.stderr.write(f"{error}\n")
+    return error.exit_code
 
 
 def _main(path: Path) -> None:
@@ -162,7 +121,10 @@ def _main(path: Path) -> None:
         sys.stdout.write(json.dumps(fields) + "\n")
         sys.stdout.flush()
 
-    train_arm(task, on_progress=tell)
+    try:
+        train_arm(task, on_progress=tell)
+    except ArchsmithError as error:
+        sys.exit(_last_words(error))
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def note_calibration(
     notes: StudyNotes,
     clock: Callable[[], float],
 ) -> None:
-    """`calibrate_suggestions`, noted with what it took."""
+    """`calibrate_suggestions`, noted with the core-seconds it took."""
     started = clock()
     found = calibrate_suggestions(
         suggestion,
@@ -53,7 +53,7 @@ def note_calibration(
         note=note,
     )
     notes.put(_NOTE, found.model_dump(mode="json"))
-    trained = sum(run.train_seconds for run in found.runs)
+    trained = sum(run.train_seconds for run in found.runs) * _threads(workspace.config)
     notes.spend("calibration", max(clock() - started, trained))
 
 
@@ -89,9 +89,14 @@ def calibrate_suggestions(
                 architecture.vocab_size,
             ),
             n_jobs=config.n_jobs,
-            num_threads=max(1, num_usable_cores() // config.n_jobs),
+            num_threads=_threads(config),
             seed=config.seed,
             on_run=lambda run, shape=architecture: note(run.line(shape)),  # type: ignore[misc]
         )
         for architecture in chosen
     )
+
+
+def _threads(config: SearchConfig) -> int:
+    """Of one run: the cores are divided among those side by side."""
+    return max(1, num_usable_cores() // config.n_jobs)

@@ -12,7 +12,7 @@ from archsmith.workflow.baselines import WINNER
 from archsmith.workflow.calibration import scaled_rates
 from archsmith.workflow.model_folder import TrainedModel
 from archsmith.workflow.selection import Finalist, trunk_to_extend
-from archsmith.workflow.study_notes import StudyNotes
+from archsmith.workflow.study_notes import FINAL_TRAINING, StudyNotes
 from archsmith.workflow.training import train_interruptibly
 from archsmith.workflow.watcher import Watcher
 from archsmith.workflow.workspace import Workspace
@@ -34,35 +34,32 @@ def train_winner(
     """Extend the winner's trunk for `max_seconds`, or over the plan's text, and cool it down.
 
     Where other rates were found to be better, it is the trunk that was trained with them; where
-    its score was inherited and it was not trained since, it begins from scratch. What it took is
-    entered in the ledger, also where it is stopped.
+    its score was inherited and it was not trained since, it begins from scratch. Once it is done,
+    what it took is entered in the ledger, over all starts that it needed.
     """
     trial = next(one for one in study.trials if one.number == winner.trial)
-    started, flops = clock(), 0.0
     trunk = trunk_to_extend(trial, winner)
     before = 0.0 if trunk is None else float(trunk.details.get("flops", 0.0))
     if winner.rate_factor != 1.0:
         rates = scaled_rates(recipe, trial.architecture, winner.rate_factor)
         recipe = recipe.model_copy(update=rates)
-    try:
-        model = train_network(
-            workspace,
-            WINNER,
-            trial.architecture,
-            recipe=recipe,
-            watcher=watcher,
-            clock=clock,
-            output_dir=workspace.output_dir / "winner" / f"trial-{trial.number}",
-            max_seconds=max_seconds,
-            train_bytes=workspace.config.plan.train_bytes if max_seconds is None else None,
-            checkpoint=None if trunk is None else study.checkpoint_root / trunk.checkpoint_out,
-            num_threads=num_threads,
-            should_stop=should_stop,
-        )
-        flops = model.record.flops - before
-        return model
-    finally:
-        notes.spend("final training", clock() - started, flops=flops)
+    model = train_network(
+        workspace,
+        WINNER,
+        trial.architecture,
+        recipe=recipe,
+        watcher=watcher,
+        clock=clock,
+        output_dir=workspace.output_dir / "winner" / f"trial-{trial.number}",
+        max_seconds=max_seconds,
+        train_bytes=workspace.config.plan.train_bytes if max_seconds is None else None,
+        checkpoint=None if trunk is None else study.checkpoint_root / trunk.checkpoint_out,
+        num_threads=num_threads,
+        should_stop=should_stop,
+    )
+    record = model.record
+    notes.spend_once(FINAL_TRAINING, seconds=record.wall_seconds, flops=record.flops - before)
+    return model
 
 
 def train_network(

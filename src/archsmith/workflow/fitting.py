@@ -1,5 +1,7 @@
 """Hand-drawn shapes that meet every limit, the measured ones included: the baselines."""
 
+from collections.abc import Mapping
+
 from archsmith.architecture.tree import Architecture
 from archsmith.device.spread import Spread
 from archsmith.device.target import Target
@@ -51,3 +53,29 @@ def fitted(
         f"{'here' if target is None else f'on {target.name}, as predicted,'} than "
         f"{measured[0]}; the last took {latency:.3g} ms"
     )
+
+
+def fitted_at_each(
+    problems: Mapping[int, Problem],
+    strategy: Strategy,
+    *,
+    first: Architecture,
+    target: Target | None,
+) -> tuple[Architecture, ...]:
+    """A strategy's shape at every vocabulary at which one meets the limits.
+
+    Args:
+        problems: the problem with one vocabulary alone, by its size.
+        first: the shape it has of its own choice, which stays the first; then come the vocabularies
+            nearest to that one's.
+    """
+    sizes = sorted(problems)
+    own = sizes.index(first.vocab_size)
+    shapes = [first]
+    for size in sorted(sizes, key=lambda size: abs(sizes.index(size) - own)):
+        if size != first.vocab_size:
+            try:
+                shapes.append(fitted(problems[size], strategy, target=target))
+            except InfeasibleError:
+                continue
+    return tuple(shapes)

@@ -24,9 +24,8 @@ from archsmith.store.urls import resolve_storage
 from archsmith.study import Study
 from archsmith.train.recipe import Recipe
 from archsmith.trial import ArmResult, Rung
-from archsmith.workflow.arms import ArmTask
+from archsmith.workflow.arm_training import ArmTask, arm_details, arm_spent
 from archsmith.workflow.baselines import (
-    BASELINES,
     MAXIMIZER,
     WINNER,
     arm_dir,
@@ -46,7 +45,7 @@ from archsmith.workflow.search_study import ladder, note_terms, open_study
 from archsmith.workflow.searching import run_search
 from archsmith.workflow.selecting import Selecting
 from archsmith.workflow.selection import Finalist
-from archsmith.workflow.study_notes import StudyNotes
+from archsmith.workflow.study_notes import BASELINE_TRAINING, StudyNotes
 from archsmith.workflow.suggesting import make_suggestion
 from archsmith.workflow.suggestion import Suggestion
 from archsmith.workflow.tasks import check_tasks
@@ -134,6 +133,7 @@ class Pipeline:
         if stored:
             return validate(Suggestion, stored, source="the stored suggestion")
         self.begin("suggest")
+        started = self._clock()
         found = make_suggestion(
             self.workspace,
             recipe=self.config.training,
@@ -143,6 +143,7 @@ class Pipeline:
             clock=time.process_time if self.in_one_process else time.perf_counter,
         )
         self._notes.wait("suggestion", found.model_dump(mode="json"))
+        self._notes.wait_seconds("suggest", self._clock() - started)
         return found
 
     def study(self, suggestion: Suggestion, *, start_rows: int | None = None) -> Study:
@@ -233,19 +234,21 @@ class Pipeline:
             should_stop=should_stop,
         )
 
-    def train_baselines(self, recipe: Recipe, *, winner_record: TrainingRecord) -> None:
-        """Train each baseline in a process of its own, for as long as all this took the winner."""
+    def train_baselines(self, recipe: Recipe, *, winner_record: TrainingRecord) -> list[str]:
+        """Train the file's baselines, tuned, for what the ledger says all this took the winner;
+        the names of those that are there now."""
         if not self.config.baselines:
-            return
+            return []
         budget = self.budget
         self.begin("train the baselines", None if budget is None else budget.baselines_seconds)
-        train_baselines(
+        return train_baselines(
             self.workspace,
             recipe=recipe,
-            budget=budget,
-            threads=self.threads,
-            winner_bytes=winner_record.train_bytes,
-            on_progress=self.watcher.training,
+            notes=self._notes,
+            watcher=self.watcher,
+            num_cores=self.threads,
+            winner=winner_record,
+            in_one_process=self.in_one_process,
         )
 
     def hand_over(
@@ -257,9 +260,13 @@ class Pipeline:
 
     def baseline(self, name: str) -> ArmResult:
         """Hand over a baseline that was trained; its row of the comparison."""
-        model = load_model_folder(arm_dir(self.workspace, name))
-        self._notes.spend_once(name, model.record)
+        folder = arm_dir(self.workspace, name)
+        model = load_model_folder(folder)
+        seconds, flops = arm_spent(folder, model.record)
+        self._notes.spend_once(BASELINE_TRAINING, seconds=seconds, flops=flops)
         arm = self.hand_over(model, name=name, kind="baseline", trial=None).arm
+        told = {**arm.details, **arm_details(folder, model.record)}
+        arm = arm.model_copy(update={"details": told})
         if name == MAXIMIZER:
             arm = arm.model_copy(update={"details": {**arm.details, "role": "maximizer"}})
         return arm
@@ -286,9 +293,9 @@ class Pipeline:
         self.search(study, recipe)
         winner = self.select(study)
         model = self.train(study, winner, recipe, should_stop=should_stop)
-        self.train_baselines(recipe, winner_record=model.record)
+        names = self.train_baselines(recipe, winner_record=model.record)
         done = self.hand_over(model, trial=winner.trial)
-        baselines = [self.baseline(BASELINES[kind]) for kind in self.config.baselines]
+        baselines = [self.baseline(name) for name in names]
         arms = [done.arm, *baselines, *self.floors()]
         self.record_arms(arms)
         return arms

@@ -119,8 +119,8 @@ class DeviceConfig(Spec):
 class SearchConfig(Spec):
     """A whole search, as written in `search.toml`.
 
-    `baselines` are hand-drawn shapes trained to the end for the same core-seconds as the whole
-    search, for the report's verdict; they take their time out of `timeout`.
+    `baselines` are hand-drawn shapes, tuned and trained for what the whole search cost, for the
+    report's verdict; they take their time out of `timeout`. An empty list leaves them out.
     """
 
     study_name: str = Field(pattern=r"^[A-Za-z0-9_.\-]{1,100}$")
@@ -132,7 +132,9 @@ class SearchConfig(Spec):
     timeout: float | None = None
     n_trials: PositiveInt | None = None
     n_jobs: PositiveInt = 1
-    baselines: tuple[Literal["parameter_maximizer", "llama_shape", "phi3_shape"], ...] = ()
+    baselines: tuple[Literal["parameter_maximizer", "llama_shape", "phi3_shape"], ...] = (
+        "parameter_maximizer",
+    )
     corpus: CorpusConfig
     tokenizer: TokenizerConfig = TokenizerConfig()
     space: SpaceConfig = SpaceConfig()

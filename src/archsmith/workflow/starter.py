@@ -18,7 +18,8 @@ limits = [{limits}]
 timeout = "{timeout}"                          # the whole job: search, final training, export
 n_jobs = {n_jobs}                                # candidates trained side by side, one core each
 seed = 0
-# baselines = ["parameter_maximizer"]     # trained for equal core-seconds: the report's verdict
+# baselines = []                          # no parameter maximizer, tuned and trained for what the
+#                                         # search cost: more time for it, but no verdict
 
 [corpus]
 files = [{files}]

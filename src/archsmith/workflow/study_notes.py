@@ -1,13 +1,22 @@
 """What a whole job writes down beside its trials: decisions as notes, work in the ledger."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from archsmith.errors import StoreError
+from archsmith.store.records import LedgerEntry
 from archsmith.store.store import Store
-from archsmith.workflow.model_folder import TrainingRecord
 
-_ENTERED = "baselines_entered"
+FINAL_TRAINING, BASELINE_TRAINING = "final training", "baselines"
+# Phases that are no search: what all arms share, other arms, and what comes after training.
+_OTHERS = ("prepare", "export", "floors", BASELINE_TRAINING)
+
+
+class Spent(NamedTuple):
+    """Work: seconds of one core, and training FLOPs."""
+
+    core_seconds: float
+    flops: float
 
 
 class StudyNotes:
@@ -67,14 +76,32 @@ class StudyNotes:
         """Enter seconds of work: processes that worked side by side are added up."""
         self._store().spend(self._name, phase, seconds=seconds, flops=flops)
 
-    def spend_once(self, name: str, record: TrainingRecord) -> None:
-        """Enter a baseline's training, also if its hand-over is begun again."""
-        entered = list(self.get(_ENTERED) or ())
-        if name not in entered:
-            self.spend("baselines", record.wall_seconds, flops=record.flops)
-            self.put(_ENTERED, [*entered, name])
+    def spend_once(self, phase: str, *, seconds: float, flops: float) -> None:
+        """Enter a finished training, also if it is opened again: the same phase, seconds and FLOPs
+        are the same work."""
+        same = phase, seconds, flops
+        if all((one.phase, one.seconds, one.flops) != same for one in self._ledger()):
+            self.spend(phase, seconds, flops=flops)
+
+    def search_spent(self, *, final_threads: int, of_job: Callable[[LedgerEntry], float]) -> Spent:
+        """What the search took so far, from the suggestion to the end of its final training.
+
+        Args:
+            final_threads: cores that the final training had.
+            of_job: core-seconds of a job's entry.
+        """
+
+        def core_seconds(entry: LedgerEntry) -> float:
+            if entry.number is not None:
+                return of_job(entry)
+            return entry.seconds * (final_threads if entry.phase == FINAL_TRAINING else 1)
+
+        own = [entry for entry in self._ledger() if entry.phase not in _OTHERS]
+        return Spent(sum(map(core_seconds, own)), sum(entry.flops for entry in own))
 
     def job_seconds(self) -> float:
         """Seconds of all jobs so far; an entry of a job names its trial."""
-        entries = self._store().ledger(self._name)
-        return sum(entry.seconds for entry in entries if entry.number is not None)
+        return sum(entry.seconds for entry in self._ledger() if entry.number is not None)
+
+    def _ledger(self) -> list[LedgerEntry]:
+        return self._store().ledger(self._name)

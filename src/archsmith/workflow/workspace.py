@@ -26,6 +26,8 @@ from archsmith.workflow.search_config import SearchConfig, TokenizerConfig
 # Enough to know the mean bytes per token to a few thousandths.
 _SAMPLE_BYTES = 400_000
 Report = Callable[[str, float], None]
+# Formats that every point of a search's space can be written in.
+EXPORTS = ("huggingface", "gguf")
 
 
 def require_export() -> None:
@@ -142,7 +144,7 @@ class Workspace:
 
     @cached_property
     def _exportable(self) -> Exportable:
-        return self.config.space.build(self.vocabularies).exportable_to(("huggingface", "gguf"))
+        return self.config.space.build(self.vocabularies).exportable_to(EXPORTS)
 
     @cached_property
     def target(self) -> Target | None:
