@@ -69,8 +69,9 @@ TEXTS: dict[type[BaseModel], dict[str, str]] = {
         "seed": "of proposals, weights, data order and prompts",
         "objectives": "metrics to minimize (table below); the first one sorts the best trials",
         "limits": "hard limits, as `METRIC <= VALUE` or `METRIC >= VALUE` with units (below)",
-        "baselines": "hand-drawn shapes trained to the end for as many core-seconds as the whole "
-        "search, for the report's verdict; their time comes out of `timeout`",
+        "baselines": "hand-drawn shapes, each tuned and trained for as many core-seconds as the "
+        "whole search took, for the report's verdict; their time comes out of `timeout`; `[]` for "
+        "none",
         "timeout": 'time for the whole job, export included; text such as "8h" is read',
         "n_trials": "trials the study shall hold in the end, rejected ones included",
         "n_jobs": "candidates trained side by side, each in a process of its own",
