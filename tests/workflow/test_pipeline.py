@@ -1,12 +1,14 @@
 """The whole job on a small corpus, and what is there when it is done."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from archsmith.data.corpus import Split
+from archsmith.errors import SearchInterrupted
 from archsmith.export.llamacpp import LlamaCpp
 from archsmith.report.load import load_study
 from archsmith.store.store import connect
@@ -46,10 +48,38 @@ def test_everything_spent_is_in_the_ledger(finished: FinishedSearch) -> None:
     store = finished.pipeline().store
     ledger = store.ledger("notes")
     phases = {entry.phase for entry in ledger}
-    assert {"prepare", "rung 0", "select", "final training", "export", "floors"} <= phases
+    assert {"prepare", "suggest", "rung 0", "select", "export", "floors"} <= phases
     assert "search" not in phases  # its jobs are entered one by one: never counted twice
-    trained = [entry.flops for entry in ledger if entry.phase == "final training"]
-    assert min(trained) > 0
+    (suggested,) = [entry.seconds for entry in ledger if entry.phase == "suggest"]
+    assert suggested > 0
+    (trained,) = [entry for entry in ledger if entry.phase == "final training"]
+    model = load_model_folder(next((finished.folder / "archsmith-output/winner").iterdir()))
+    assert trained.seconds == model.record.wall_seconds
+    assert 0 < trained.flops < model.record.flops  # its trunk's first part was a rung
+
+
+def test_a_final_training_over_several_starts_is_entered_once(
+    finished: FinishedSearch, tmp_path: Path
+) -> None:
+    again = finished.copy(tmp_path / "again").pipeline()
+
+    def entered() -> list[float]:
+        return [e.seconds for e in again.store.ledger("notes") if e.phase == "final training"]
+
+    study = again.study(again.suggestion())
+    winner, recipe = again.select(study), again.config.training
+    with one_core():
+        again.train(study, winner, recipe)
+        before = entered()
+        assert len(before) == 1  # opened once more, not trained once more
+        shutil.rmtree(again.workspace.output_dir / "winner")
+        polls = iter(range(100_000))
+        with pytest.raises(SearchInterrupted):
+            again.train(study, winner, recipe, should_stop=lambda: next(polls) > 20)
+        assert entered() == before
+        record = again.train(study, winner, recipe).record
+    again.train(study, winner, recipe)
+    assert entered() == [*before, record.wall_seconds]
 
 
 def test_predicted_and_written_file_bytes_are_equal(finished: FinishedSearch) -> None:

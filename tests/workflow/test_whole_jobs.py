@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from archsmith.report.as_json import report_json
+from archsmith.report.load import load_study
 from archsmith.workflow.baselines import MAXIMIZER
 from archsmith.workflow.calibration import FACTORS, Calibration, calibrate
 from archsmith.workflow.pipeline import Pipeline
 from archsmith.workflow.search_config import load_search_config
-from helpers_workflow import SEARCH_FILE, FinishedSearch, write_notes
+from helpers_workflow import SEARCH_FILE, FinishedSearch, make_search, write_notes
 
 pytestmark = pytest.mark.slow
 
@@ -50,14 +52,26 @@ def test_calibration_takes_the_best_of_the_rates_it_tried(finished: FinishedSear
     }
 
 
-def test_a_baseline_reads_as_much_text_as_the_winner_without_a_timeout(tmp_path: Path) -> None:
-    pipeline = run(tmp_path, lines='baselines = ["parameter_maximizer"]\n')
+def test_a_baseline_costs_the_flops_of_the_search_without_a_timeout(tmp_path: Path) -> None:
+    made = make_search(tmp_path / "search", baselines='["parameter_maximizer"]')
+    pipeline = made.pipeline()
+    pipeline.run()
     arms = {arm["name"]: arm for arm in pipeline.store.notes("notes")["arms"]}
     winner, baseline = arms["search winner"], arms[MAXIMIZER]
     assert baseline["details"]["role"] == "maximizer"
-    share = baseline["details"]["train_bytes"] / winner["details"]["train_bytes"]
-    assert share == pytest.approx(1.0, abs=0.05)
+    flops = {"search": 0.0, "baselines": 0.0}
+    for entry in pipeline.store.ledger("notes"):
+        flops["baselines" if entry.phase == "baselines" else "search"] += entry.flops
+    assert flops["baselines"] == pytest.approx(flops["search"], rel=0.02)
+    assert baseline["details"]["train_flops"] > 2 * winner["details"]["train_flops"]
+    assert baseline["details"]["train_bytes"] >= winner["details"]["train_bytes"]
     assert len(baseline["block_nats"]) == len(winner["block_nats"])
+    report = report_json(load_study(pipeline.store, "notes"))
+    (told,) = [arm["details"] for arm in report["arms"] if arm["name"] == MAXIMIZER]
+    # two vocabularies and two more rates, for which so small a search has no room
+    assert told["tuning"]["reason"].startswith("4 runs in 25% of the budget would have fewer than")
+    assert told["last_readings_fell"] in (True, False)
+    assert report["verdict"]["primary"]["baseline"] == MAXIMIZER
 
 
 def test_a_task_decides_among_the_finalists_and_is_reported(tmp_path: Path) -> None:
