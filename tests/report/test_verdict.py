@@ -59,8 +59,8 @@ def test_the_caveat_tells_the_noise_of_a_training() -> None:
     measured = judge(study)
     assert "One training stands behind each arm." in measured.caveat
     assert (
-        "0.0062 bits per byte over seeds (measured by training finalists again, 6 degrees"
-        in measured.caveat
+        "0.0062 bits per byte over seeds (measured by training finalists again, together with "
+        "what is usual; 6 degrees of freedom)" in measured.caveat
     )
     assumed = judge(replace(study, repeats={}))
     assert "0.0060 bits per byte over seeds (assumed" in assumed.caveat

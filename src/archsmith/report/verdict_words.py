@@ -41,10 +41,7 @@ def _claim(comparison: Comparison, margin: float) -> str:
 
 def caveat(comparison: Comparison) -> str:
     """What the interval covers and what it could have seen."""
-    text = (
-        f"{plural(comparison.num_blocks, 'block')} of held-out text, "
-        f"{format_bytes(comparison.num_bytes)}"
-    )
+    text = f"{plural(comparison.num_blocks, 'block')}, {format_bytes(comparison.num_bytes)}"
     detectable = (
         "The smallest true gain it would call beat in four cases of five is "
         f"{comparison.detectable:.4f} bits per byte."
@@ -58,10 +55,11 @@ def caveat(comparison: Comparison) -> str:
     source = (
         "assumed, as is usual for such models; none was measured"
         if degrees is None
-        else f"measured by training finalists again, {degrees} degrees of freedom"
+        else "measured by training finalists again, together with what is usual; "
+        f"{degrees} degrees of freedom"
     )
     return (
-        f"One training stands behind each arm. The interval covers the choice of held-out text "
+        "One training stands behind each arm. The interval covers the choice of held-out text "
         f"({text}) and the noise of one training, a standard deviation of "
         f"{comparison.training_noise:.4f} bits per byte over seeds ({source}). {detectable}"
     )
