@@ -21,13 +21,18 @@ class Extrapolation(NamedTuple):
     Attributes:
         error_by_group: mean absolute error in the values' unit, by group.
         mean_error: over all readings left out.
+        difference_error: the same once the mean error of each group is taken off: what is told of
+            the differences between its networks.
         coverage: share of them inside intervals of 90 %.
+        num_readings: that were predicted.
         notes: groups that could not be predicted, and why.
     """
 
     error_by_group: dict[str, float]
     mean_error: float
+    difference_error: float
     coverage: float
+    num_readings: int
     notes: tuple[str, ...]
 
 
@@ -49,8 +54,13 @@ def leave_one_size_out(readings: Sequence[Reading], *, unit: float = 1.0) -> Ext
 
 
 def leave_one_corpus_out(readings: Sequence[Reading], *, unit: float = 1.0) -> Extrapolation:
-    """Every corpus predicted from the others. Raises ConfigError where there are fewer than two."""
-    return _leave_out(readings, lambda reading: reading.corpus, unit, "corpora")
+    """Every corpus predicted from the others, by how hard its text is told to be.
+
+    What lies beside another is part of the error. Raises ConfigError where there are fewer than
+    two.
+    """
+    plain = [reading._replace(source="") for reading in readings]
+    return _leave_out(plain, lambda reading: reading.corpus, unit, "corpora")
 
 
 def _leave_out(
@@ -60,6 +70,7 @@ def _leave_out(
     if len(groups) < 2:
         raise ConfigError(f"leaving {what} out needs at least two, got {len(groups)}")
     by_group, errors, inside, notes = {}, [], [], []
+    differences: list[float] = []
     for one in groups:
         kept = [reading for reading in readings if group(reading) != one]
         left = [reading for reading in readings if group(reading) == one]
@@ -69,13 +80,16 @@ def _leave_out(
             notes.append(f"{one}: {error}")
             continue
         values = np.array([reading.value for reading in left])
-        away = np.abs(forecast.mean - values)
-        by_group[str(one)] = float(away.mean())
-        errors += away.tolist()
+        away = forecast.mean - values
+        by_group[str(one)] = float(np.abs(away).mean())
+        errors += np.abs(away).tolist()
+        differences += np.abs(away - away.mean()).tolist()
         inside += ((forecast.low <= values) & (values <= forecast.high)).tolist()
     return Extrapolation(
         by_group,
         float(np.mean(errors)) if errors else math.nan,
+        float(np.mean(differences)) if differences else math.nan,
         float(np.mean(inside)) if inside else math.nan,
+        len(errors),
         tuple(notes),
     )

@@ -12,7 +12,9 @@ McLeish et al. 2025 (arXiv 2502.06857), vocabulary as Tao et al. 2024 (arXiv 240
 
 The shipped prior's coefficients are the means of a Gaussian prior over the letters (most of them by
 logarithm); the fit is its maximum a posteriori by scipy's least squares, the covariance that of the
-linearized posterior. A term whose features a space lacks is left out.
+linearized posterior. A term whose features a space lacks is left out. Readings of an earlier study
+are the formula's times a factor and plus a constant of that study, two more letters with wide
+priors about none.
 """
 
 import math
@@ -25,7 +27,14 @@ from scipy.stats import t as student
 
 from archsmith.errors import ConfigError
 from archsmith.prior import REFERENCE_BITS_PER_BYTE, Coefficients, shipped, unique_equivalent
-from archsmith.surrogate.readings import LAW_FEATURES, Reading, group_numbers, has_law
+from archsmith.surrogate.readings import (
+    LAW_FEATURES,
+    Reading,
+    group_numbers,
+    has_law,
+    source_table,
+    sources,
+)
 
 _VOCABULARY_EXPONENT = 0.83
 _MILLION = 1e6
@@ -73,24 +82,30 @@ _NEEDS = {
     "log_ratio": ("log_intermediate_ratio",),
 }
 _OF_TEXT = ("log_text_factor", "log_text_exponent")
+# What another corpus, recipe or way to score does to all values alike: bits per byte on top, and a
+# factor by its logarithm. The earlier study's name follows.
+_OF_SOURCE = {"shift of ": 1.0, "factor of ": 0.3}
+_SHIFT, _FACTOR = _OF_SOURCE
 
 
 class Table(NamedTuple):
     """What the formula reads, one entry per reading; features that are missing are 0.
 
-    `text` is D_eff in millions of bytes, `difficulty` is d / 2.
+    `text` is D_eff in millions of bytes, `difficulty` is d / 2, `from_source` is 1 where a reading
+    is from the earlier study of that name.
     """
 
     features: Mapping[str, np.ndarray]
     text: np.ndarray | None
     difficulty: np.ndarray
+    from_source: Mapping[str, np.ndarray]
 
 
 class LawFit(NamedTuple):
     """A law fitted to readings.
 
     Attributes:
-        letters: names of the coefficients in use.
+        letters: names of the coefficients in use; the last are of earlier studies.
         values, covariance: of the posterior, linearized; [k], [k, k].
         prior_values, prior_spreads: of the prior; [k].
         noise: standard deviation of one reading about the law, in the values' unit.
@@ -156,6 +171,11 @@ def fit_law(
     )
     means = prior_values(letters, coefficients)
     spreads = np.array([_SPREADS[letter] for letter in letters])
+    if earlier := sources(readings):
+        more = {kind + name: spread for name in earlier for kind, spread in _OF_SOURCE.items()}
+        letters += tuple(more)
+        means = np.concatenate([means, np.zeros(len(more))])
+        spreads = np.concatenate([spreads, list(more.values())])
     data = table(readings, knows_text=knows_text)
     groups = group_numbers(readings)
     # readings of one trunk are one another's echoes: together they weigh as one
@@ -197,7 +217,10 @@ def table(readings: Sequence[Reading], *, knows_text: bool) -> Table:
         amounts = [unique_equivalent(r.train_bytes or 0.0, r.unique_bytes) for r in readings]
         text = np.array(amounts, float) / _MILLION
     difficulty = np.array([r.corpus_bits_per_byte for r in readings], float)
-    return Table(features, text, difficulty / REFERENCE_BITS_PER_BYTE)
+    names = sources(readings)
+    shares = source_table(readings, names)
+    from_source = {name: shares[:, place] for place, name in enumerate(names)}
+    return Table(features, text, difficulty / REFERENCE_BITS_PER_BYTE, from_source)
 
 
 def evaluate(data: Table, values: np.ndarray, letters: Sequence[str]) -> np.ndarray:
@@ -223,7 +246,11 @@ def evaluate(data: Table, values: np.ndarray, letters: Sequence[str]) -> np.ndar
         table_size = features["log_vocab_size"] + features["log_hidden_size"] - math.log(_MILLION)
         excess = table_size - of["log_vocabulary_constant"] - _VOCABULARY_EXPONENT * size
         bits = bits + math.exp(of["log_vocabulary_factor"]) * excess**2
-    return np.asarray(bits * data.difficulty ** of["difficulty_exponent"])
+    bits = bits * data.difficulty ** of["difficulty_exponent"]
+    for name, share in data.from_source.items():
+        if _SHIFT + name in of:
+            bits = bits * np.exp(of[_FACTOR + name] * share) + of[_SHIFT + name] * share
+    return np.asarray(bits)
 
 
 def jacobian(data: Table, values: np.ndarray, letters: Sequence[str]) -> np.ndarray:
@@ -318,6 +345,9 @@ def _start(
         parts.append(data.text**-exponent)
         start[at["log_text_exponent"]] = math.log(exponent)
     low = [-np.inf, -np.inf, *(0.0 for _ in parts[2:])]
+    shifts = data.from_source
+    parts += shifts.values()
+    low += [-np.inf for _ in shifts]
     constant, slope, bend, *factors = lsq_linear(
         np.stack(parts, axis=1), target, bounds=(low, np.inf)
     ).x
@@ -331,4 +361,6 @@ def _start(
     start[at["log_size_factor"]] = math.log(max(factors[0], 1e-3))
     if data.text is not None:
         start[at["log_text_factor"]] = math.log(max(factors[1], 1e-3))
+    for name, shift in zip(shifts, factors[len(factors) - len(shifts) :], strict=True):
+        start[at[_SHIFT + name]] = shift
     return start

@@ -1,14 +1,15 @@
 """A Gaussian process about a law, on GPyTorch's kernels, priors and constraints (Gardner et al.
 2018, arXiv 1809.11165).
 
-    value = mean(x) + slopes(x) . e + g(x) + u(trunk, text) + noise
+    value = mean(x) + slopes(x) . e + g(x) + s(study) + u(trunk, text) + noise
 
 `e` are the mean's letters, standard normal before the data: with the slopes of a law about its fit
 this is the law's own posterior, so law and process are fitted jointly. `g` is a Matérn-5/2 process
-over the numbers times an exponential one over the choices that differ; `u` is what the readings of
-one trunk share, fading as the logarithms of their text part, so that an early reading tells of the
-end only as far as rungs of other trunks have shown it to. Length scales have the priors of Hvarfner
-et al. 2024 (arXiv 2402.02229), which grow with the number of features.
+over the numbers times an exponential one over the choices that differ; `s` is what an earlier study
+lies beside this one, a wide normal; `u` is what the readings of one trunk share, fading as the
+logarithms of their text part, so that an early reading tells of the end only as far as rungs of
+other trunks have shown it to. Length scales have the priors of Hvarfner et al. 2024 (arXiv
+2402.02229), which grow with the number of features.
 
 At most a few hundred readings are fitted: dense matrices and one Cholesky factor do, and are some
 ten times faster than lazily evaluated ones.
@@ -278,7 +279,7 @@ def _factor(covariance: torch.Tensor, noise: float) -> torch.Tensor:
 
 def _kernel(schema: Schema, inputs: np.ndarray, kind: Kind) -> Kernel:
     features, slopes = schema.num_features, schema.num_slopes
-    numbers = len(schema.numbers)
+    shifts, numbers = len(schema.sources), schema.num_numbers
     parts: list[Kernel] = []
     if kind is not Kind.PROCESS:
         columns = tuple(range(features, features + slopes))
@@ -315,7 +316,11 @@ def _kernel(schema: Schema, inputs: np.ndarray, kind: Kind) -> Kernel:
         parts[-1].outputscale = 0.7
         if kind is Kind.PROCESS:
             parts.append(Constant(active_dims=(features,)))
-    text, trunk = features + slopes, features + slopes + 1
+    if shifts:
+        parts.append(
+            Slopes(active_dims=tuple(range(features + slopes, features + slopes + shifts)))
+        )
+    text, trunk = features + slopes + shifts, features + slopes + shifts + 1
     # trunks read more than once, or at different rungs
     if len(np.unique(inputs[:, trunk])) < len(inputs) or np.ptp(inputs[:, text]) > 0:
         shared = Trunk(

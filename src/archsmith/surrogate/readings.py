@@ -31,6 +31,8 @@ class Reading(NamedTuple):
             for a training of its own.
         corpus: the text's name, for leaving one out.
         corpus_bits_per_byte: of an n-gram model on the text, see `archsmith.prior`.
+        source: the earlier study it is from, whose values differ from this study's by an amount
+            that is not known, the same for all of them; empty for this study's own.
     """
 
     features: Mapping[str, float]
@@ -40,6 +42,7 @@ class Reading(NamedTuple):
     trunk: Hashable | None = None
     corpus: str = ""
     corpus_bits_per_byte: float = REFERENCE_BITS_PER_BYTE
+    source: str = ""
 
 
 def has_law(names: Sequence[str]) -> bool:
@@ -58,6 +61,17 @@ def columns(features: Sequence[Mapping[str, float]], names: Sequence[str]) -> np
         bad = names[int(np.argwhere(~np.isfinite(table))[0][1])]
         raise ConfigError(f"the feature '{bad}' of a point is not a finite number")
     return table.reshape(len(features), len(names))
+
+
+def sources(readings: Sequence[Reading]) -> tuple[str, ...]:
+    """The earlier studies that readings are from, each once."""
+    return tuple(dict.fromkeys(reading.source for reading in readings if reading.source))
+
+
+def source_table(readings: Sequence[Reading], names: Sequence[str]) -> np.ndarray:
+    """1 where a reading is from an earlier study, else 0; [readings, names]."""
+    found = [[float(reading.source == name) for name in names] for reading in readings]
+    return np.array(found, dtype=np.float64).reshape(len(readings), len(names))
 
 
 def group_numbers(readings: Sequence[Reading]) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 A process sees, per point: scaled features (choices one-hot), the slopes of its mean function (of
 the law about its fit, or the features themselves where there is no law) times the prior's spreads,
-the logarithm of the text read, the trunk's number, and the mean itself. Linear in the slopes, a
-process knows how uncertain its mean is and how that uncertainty is shared between points.
+the earlier study it is from, the logarithm of the text read, the trunk's number, and the mean
+itself. Linear in the slopes, a process knows how uncertain its mean is and how that uncertainty is
+shared between points. Where no law says what text does, its logarithm is one of the numbers too.
 """
 
 from collections.abc import Sequence
@@ -11,11 +12,21 @@ from typing import NamedTuple
 
 import numpy as np
 
+from archsmith.errors import ConfigError
 from archsmith.prior import unique_equivalent
 from archsmith.surrogate.law import LawFit, evaluate, fit_law, jacobian, table
-from archsmith.surrogate.readings import CHOICE_PREFIX, Reading, columns, group_numbers, has_law
+from archsmith.surrogate.readings import (
+    CHOICE_PREFIX,
+    Reading,
+    columns,
+    group_numbers,
+    has_law,
+    source_table,
+    sources,
+)
 
 _FLAT = 1e-9  # a feature that varies less is left out
+_SHIFT_SPREAD = 10.0  # of an earlier study's values, in their own spread, where there is no law
 
 
 class Schema(NamedTuple):
@@ -27,6 +38,9 @@ class Schema(NamedTuple):
         law: the law whose slopes are the mean's; None where the mean is linear in the features.
         offset, scale: values are (value - offset) / scale inside.
         text_center: mean logarithm of text read, 0 where it is not known.
+        text_spread: of the logarithm, where it is a number beside the features; else None.
+        sources: earlier studies, each with a column for its shift; none where the law's slopes
+            hold their shifts.
     """
 
     numbers: tuple[str, ...]
@@ -39,11 +53,18 @@ class Schema(NamedTuple):
     scale: float
     text_center: float
     knows_text: bool
+    text_spread: float | None = None
+    sources: tuple[str, ...] = ()
+
+    @property
+    def num_numbers(self) -> int:
+        """Columns of scaled numbers, the text's among them."""
+        return len(self.numbers) + (self.text_spread is not None)
 
     @property
     def num_features(self) -> int:
         """Columns of scaled features, choices one per level."""
-        return len(self.numbers) + sum(map(len, self.levels))
+        return self.num_numbers + sum(map(len, self.levels))
 
     @property
     def num_slopes(self) -> int:
@@ -52,8 +73,8 @@ class Schema(NamedTuple):
 
     @property
     def num_columns(self) -> int:
-        """All columns: features, slopes, text, trunk, mean."""
-        return self.num_features + self.num_slopes + 3
+        """All columns: features, slopes, shifts, text, trunk, mean."""
+        return self.num_features + self.num_slopes + len(self.sources) + 3
 
 
 def make_schema(readings: Sequence[Reading], *, law: LawFit | None) -> Schema:
@@ -69,14 +90,23 @@ def make_schema(readings: Sequence[Reading], *, law: LawFit | None) -> Schema:
         tuple(float(level) for level in np.unique(values[:, names.index(name)])) for name in choices
     )
     target = np.array([reading.value for reading in readings])
+    earlier = sources(readings)
     if law is None:
-        offset, scale = float(np.median(target)), float(target.std())
+        level = target
+        if earlier:  # about what each study's values are spread around
+            own = np.array([reading.source for reading in readings])
+            middles = {name: float(np.median(target[own == name])) for name in np.unique(own)}
+            base = middles.get("", float(np.median(target)))
+            level = target - np.array([middles[name] - base for name in own])
+        offset, scale = float(np.median(level)), float(level.std())
     else:  # what the law leaves
         offset = 0.0
         data = table(readings, knows_text=law.knows_text)
         left = target / law.unit - evaluate(data, law.values, law.letters)
         scale = max(float(np.sqrt(np.mean(left**2))) * law.unit, law.noise)
     text = _log_text(readings)
+    # a law knows what text does
+    varies = text is not None and law is None and float(text.std()) > _FLAT
     return Schema(
         numbers=tuple(names[index] for index in kept),
         center=values[:, kept].mean(axis=0),
@@ -88,6 +118,8 @@ def make_schema(readings: Sequence[Reading], *, law: LawFit | None) -> Schema:
         scale=scale if scale > 1e-12 * max(1.0, abs(float(np.median(target)))) else 1.0,
         text_center=float(text.mean()) if text is not None else 0.0,
         knows_text=text is not None,
+        text_spread=float(text.std()) if text is not None and varies else None,
+        sources=earlier if law is None else (),
     )
 
 
@@ -103,6 +135,12 @@ def inputs(
     values = columns(points, (*schema.numbers, *schema.choices))
     count = len(schema.numbers)
     numbers = (values[:, :count] - schema.center) / schema.spread
+    text = _log_text(readings) if schema.knows_text else None
+    if schema.text_spread is not None:
+        if text is None:
+            raise ConfigError("the surrogate was fitted with bytes of text read; say how many")
+        about = (text - schema.text_center) / schema.text_spread
+        numbers = np.concatenate([numbers, about[:, None]], axis=1)
     codes = [
         (values[:, [count + place]] == np.array(levels)).astype(float)
         for place, levels in enumerate(schema.levels)
@@ -118,14 +156,14 @@ def inputs(
         mean = evaluate(data, law.values, law.letters) * law.unit
         mean = mean + by_letter @ (law.prior_values - law.values)
         slopes = by_letter * law.prior_spreads
-    text = _log_text(readings) if schema.knows_text else None
-    text = text - schema.text_center if text is not None else np.zeros(len(points))
+    away = text - schema.text_center if text is not None else np.zeros(len(points))
     groups = group_numbers(readings) if trunks is None else np.asarray(trunks)
     parts = [
         numbers,
         one_hot,
         slopes / schema.scale if schema.law else slopes,
-        text[:, None],
+        _SHIFT_SPREAD * source_table(readings, schema.sources),
+        away[:, None],
         groups[:, None].astype(float),
         ((mean - schema.offset) / schema.scale if schema.law else mean)[:, None],
     ]

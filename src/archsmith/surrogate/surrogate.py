@@ -44,6 +44,7 @@ class Surrogate(NamedTuple):
         longest_bytes: the longest text a reading had; None where that is not known.
         num_readings: it was fitted to.
         trunks: the number of each trunk among the columns.
+        own: which readings are this study's own.
     """
 
     stack: Stack
@@ -53,6 +54,7 @@ class Surrogate(NamedTuple):
     longest_bytes: float | None
     num_readings: int
     trunks: Mapping[Hashable, int]
+    own: tuple[bool, ...]
 
     @property
     def description(self) -> str:
@@ -68,8 +70,11 @@ class Surrogate(NamedTuple):
 
     @property
     def skill(self) -> float:
-        """Rank correlation of readings with what the others predict of them; 0 where all tie."""
-        predicted, values = self.stack.left_out
+        """Rank correlation of readings with what the others predict of them; 0 where all tie.
+
+        Of this study's own readings: how far others lie beside them says nothing of a ranking.
+        """
+        predicted, values = (found[list(self.own)] for found in self.stack.left_out)
         if len(values) < FEWEST or np.ptp(predicted) == 0 or np.ptp(values) == 0:
             return 0.0
         return float(spearmanr(predicted, values).statistic)
@@ -172,4 +177,5 @@ def _surrogate(readings: Sequence[Reading], weighed: Weighed, scale: float) -> S
         longest_bytes=max(texts, default=None),
         num_readings=len(readings),
         trunks=trunks,
+        own=tuple(not reading.source for reading in readings),
     )
