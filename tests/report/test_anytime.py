@@ -89,6 +89,17 @@ def test_the_search_counts_what_failed_and_its_trunks_once(store: Store) -> None
     assert baseline.points == (AnytimePoint(30.0, 400.0, 2.1), AnytimePoint(90.0, 800.0, 1.9))
 
 
+def test_what_a_baseline_tried_first_is_part_of_what_it_cost(store: Store) -> None:
+    whole(store)
+    arms = store.notes("notes")["arms"]
+    tuning = {"runs": [], "seconds": 20.0, "flops": 150.0}
+    arms[1]["details"] |= {"tuning": tuning, "num_threads": 2}
+    store.put_note("notes", "arms", arms)
+    report = load_study(store, "notes")
+    _, baseline = report.anytime
+    assert baseline.points[-1] == AnytimePoint(2 * (20.0 + 90.0), 150.0 + 800.0, 1.9)
+
+
 def test_shared_weights_and_the_trunk_that_follows_them_both_count(store: Store) -> None:
     finish(store, 2.5, 500.0, inherited=True)  # it trained what all inherit
     finish(store, 2.6, 0.0, inherited=True)

@@ -5,7 +5,7 @@ in what was spent), then its final training. All readings are of the search-vali
 rungs' protocol, so they compare with each other along the way; the test split plays no part.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from archsmith.report.study_report import AnytimeCurve, AnytimePoint, ArmRow
@@ -34,7 +34,7 @@ def anytime_curves(
         name = winner.name if winner is not None else "search"
         curves.append(AnytimeCurve(arm=name, points=_best_so_far(points)))
     for arm in arms:
-        own = _training(arm, (0.0, 0.0), (0.0, 0.0)) if arm.kind == "baseline" else []
+        own = _training(arm, _tuning(arm), (0.0, 0.0)) if arm.kind == "baseline" else []
         if own and arm.name not in {curve.arm for curve in curves}:
             curves.append(AnytimeCurve(arm=arm.name, points=_best_so_far(own)))
     return tuple(curves)
@@ -116,6 +116,16 @@ def _training(
         )
         for point in arm.curve
     ]
+
+
+def _tuning(arm: ArmRow) -> tuple[float, float]:
+    """CPU seconds and FLOPs of what a one-shot arm tried before its training, beside the trunk that
+    went on, whose readings hold its own."""
+    tuning = arm.details.get("tuning")
+    if not isinstance(tuning, Mapping):
+        return 0.0, 0.0
+    threads = arm.number("num_threads") or 1.0
+    return float(tuning.get("seconds", 0.0)) * threads, float(tuning.get("flops", 0.0))
 
 
 def _trunk(trial: TrialRecord | None) -> tuple[float, float]:
