@@ -5,7 +5,7 @@ tokenizer = archsmith.Tokenizer.train(corpus, vocab_size=4096)
 study = archsmith.create_study(
     study_name="notes", storage="sqlite:///notes.db", load_if_exists=True,
     space=archsmith.space_for(tokenizer, corpus, vocab_sizes=(1024, 2048, 4096)),
-    tokenizer=tokenizer, limits=["file_bytes <= 8MiB"], train_bytes="50MB",
+    tokenizer=tokenizer, corpus=corpus, limits=["file_bytes <= 8MiB"], train_bytes="50MB",
 )
 study.optimize(archsmith.trunk_training(corpus, tokenizer, work_dir="work"), n_trials=50)
 best = study.best_trials[0].architecture
@@ -94,6 +94,7 @@ def create_study(
     limits: Sequence[str | Limit] = (),
     train_bytes: int | str,
     rungs: Sequence[float] = (0.03, 0.1, 0.3),
+    corpus: Corpus | None = None,
     recipe: Recipe | None = None,
     seed: int = 0,
     load_if_exists: bool = False,
@@ -104,6 +105,7 @@ def create_study(
     Args:
         tokenizer: the largest; its entries are part of the file's bytes.
         train_bytes: text of the final training; `rungs` are shares of it.
+        corpus: the text; with it a surrogate knows what is read twice.
         recipe: the evaluator's, which says how short a rung may be.
         options: as `archsmith.study.create_study`.
 
@@ -138,6 +140,7 @@ def create_study(
         # a token stands for a byte at least, so no rung ends too early
         rungs=plan_rungs(rungs, plan_bytes=total, min_bytes=min(least, total)),
         seed=seed,
+        corpus_train_bytes=None if corpus is None else corpus.split_bytes(Split.TRAIN),
         measure=measure_latency if "decode_ms_per_token" in measured else None,
         load_if_exists=load_if_exists,
         **options,

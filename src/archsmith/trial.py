@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pydantic import NonNegativeInt, PositiveInt, model_validator
@@ -233,6 +234,10 @@ class Problem:
 
     `static_metrics(point)` gives every metric that is known without running anything, in
     microseconds; `feasible(point)` decides the limits those metrics cover.
+
+    Of the text, where they are known: `corpus_train_bytes`, how many different bytes there are to
+    train on, and `corpus_bits_per_byte` of an n-gram model, as `archsmith.prior.predict` reads
+    them. Relative paths in a strategy's settings start from `root`.
     """
 
     def __init__(
@@ -245,6 +250,9 @@ class Problem:
         static_metrics: Callable[[Any], Mapping[str, float]],
         seed: int = 0,
         start: Sequence[Any] = (),
+        corpus_train_bytes: int | None = None,
+        corpus_bits_per_byte: float | None = None,
+        root: Path = Path(),
     ) -> None:
         self.space = space
         self.objectives = tuple(objectives)
@@ -253,6 +261,9 @@ class Problem:
         self.static_metrics = static_metrics
         self.seed = seed
         self.start = tuple(start)
+        self.corpus_train_bytes = corpus_train_bytes
+        self.corpus_bits_per_byte = corpus_bits_per_byte
+        self.root = root
 
     def within(self, *limits: Limit) -> "Problem":
         """The same problem under further limits."""

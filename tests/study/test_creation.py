@@ -36,3 +36,18 @@ def test_a_study_can_be_loaded_to_be_read(tmp_path: Path) -> None:
     )
     again.optimize(Toy(), n_trials=4, executor="inline")
     assert len(again.trials) == 4
+
+
+def test_a_continued_study_keeps_what_it_knows_of_its_text(tmp_path: Path) -> None:
+    known = {"corpus_train_bytes": 5000, "corpus_bits_per_byte": 1.7}
+    make_study(tmp_path, **known)
+    again = make_study(tmp_path, corpus_train_bytes=9000, corpus_bits_per_byte=2.1)
+    read = load_study(study_name="toy", storage=tmp_path / "studies.db")
+    for study in (again, read):
+        assert study.problem.corpus_train_bytes == 5000
+        assert study.problem.corpus_bits_per_byte == 1.7
+
+
+def test_a_study_begun_without_its_text_goes_on_without(tmp_path: Path) -> None:
+    make_study(tmp_path)
+    assert make_study(tmp_path, corpus_train_bytes=9000).problem.corpus_train_bytes is None

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 
 from archsmith.errors import EvaluationError
+from archsmith.prior import REFERENCE_BITS_PER_BYTE
 from archsmith.strategies._drafts import Finished
 from archsmith.strategies._pool import by_merit, features
 from archsmith.surrogate.earlier import earlier_readings
@@ -97,18 +98,19 @@ def learn(
         known, first = _with_curves(history, known), _first_results(problem, history, settings)
     # of the fitted ones alone: else every result would ask for another fit
     values = np.array([one.value for one in first])
-    transform = transform_of(values, name)
-    if len(problem.objectives) == 1 and not has_law(tuple(features(problem, known[0].point))):
-        transform = _compressed(transform, values)
-    earlier = [
-        one._replace(value=transform(one.value))
-        for one in earlier_readings(
-            settings.earlier,
-            name,
-            tuple(features(problem, known[0].point)),
-            knows_text=knows_text,
-        )
-    ]
+    names = tuple(features(problem, known[0].point))
+    plain = transform = transform_of(values, name)
+    is_compressed = len(problem.objectives) == 1 and not has_law(names)
+    if is_compressed:
+        transform = _compressed(plain, values)
+    earlier = _earlier(
+        problem,
+        name,
+        names,
+        settings,
+        transform=lambda values: _compressed(plain, values) if is_compressed else plain,
+        knows_text=knows_text,
+    )
     earlier = earlier[:: max(1, math.ceil(len(earlier) / _EARLIER))]
     room = max(settings.max_fitted - len(earlier), 1)
     # of trunks that were read at several amounts of text a quarter is kept for the others
@@ -124,7 +126,9 @@ def learn(
             priority = {then[index].number: place for place, index in enumerate(by_merit(then))}
         chosen = _choose(some, priority, own_room)
         own = [
-            _reading(problem, o.point, o.number, transform(o.value), o.rung, knows_text=knows_text)
+            _reading(
+                problem, name, o.point, o.number, transform(o.value), o.rung, knows_text=knows_text
+            )
             for o in chosen
         ]
         # what trunks were read at elsewhere, the latest trials' first
@@ -139,12 +143,16 @@ def learn(
     fitted = np.array([transform(value) for value in values])
     unit = 1.0 if name == _BITS else max(float(np.median(np.abs(fitted))), 1e-9)
     is_loss = name == _BITS or _falls_with_size([features(problem, o.point) for o in first], fitted)
+    surrogate = _fit(readings(first), unit=unit, law=is_loss, settings=settings)
+    if settings.earlier:
+        told = f"{len(earlier) or 'no'} readings of earlier studies"
+        surrogate = surrogate._replace(notes=(*surrogate.notes, told))
     return Learned(
-        surrogate=_fit(readings(first), unit=unit, law=is_loss, settings=settings),
+        surrogate=surrogate,
         transform=transform,
         readings=readings,
         reading=lambda point, number: _reading(
-            problem, point, number, 0.0, -1, knows_text=knows_text
+            problem, name, point, number, 0.0, -1, knows_text=knows_text
         ),
         later=known if first != known else None,
     )
@@ -205,12 +213,57 @@ def _knows_text(problem: Problem, known: Sequence[Known]) -> bool:
     return bool(problem.rungs) and all(one.rung >= 0 for one in known)
 
 
+def _earlier(
+    problem: Problem,
+    name: str,
+    names: Sequence[str],
+    settings: Settings,
+    *,
+    transform: Callable[[np.ndarray], Callable[[float], float]],
+    knows_text: bool,
+) -> list[Reading]:
+    """What earlier studies measured of a metric, each file's values as `transform` sees them."""
+    found = []
+    for path in settings.earlier:
+        of_file = earlier_readings(
+            problem.root / path,
+            name,
+            names,
+            knows_text=knows_text,
+            own_bits_per_byte=_difficulty(problem, name),
+        )
+        change = transform(np.array([reading.value for reading in of_file])) if of_file else None
+        if change is not None:
+            found += [one._replace(value=change(one.value), source=path) for one in of_file]
+    return found
+
+
 def _reading(
-    problem: Problem, point: Any, number: int | None, value: float, rung: int, *, knows_text: bool
+    problem: Problem,
+    name: str,
+    point: Any,
+    number: int | None,
+    value: float,
+    rung: int,
+    *,
+    knows_text: bool,
 ) -> Reading:
-    """A trial, or a point asked for, after a rung's text."""
+    """A metric of a trial, or of a point asked for, after a rung's text."""
     text = float(problem.rungs[rung].train_bytes) if knows_text else None
-    return Reading(features(problem, point), value, text, trunk=number if knows_text else None)
+    different = problem.corpus_train_bytes
+    return Reading(
+        features(problem, point),
+        value,
+        text,
+        unique_bytes=float(different) if knows_text and different is not None else None,
+        trunk=number if knows_text else None,
+        corpus_bits_per_byte=_difficulty(problem, name) or REFERENCE_BITS_PER_BYTE,
+    )
+
+
+def _difficulty(problem: Problem, name: str) -> float | None:
+    """How hard the text is, for a metric that depends on it; None where it is not known."""
+    return problem.corpus_bits_per_byte if name == _BITS else None
 
 
 _fits: OrderedDict[Any, Surrogate] = OrderedDict()
@@ -219,7 +272,11 @@ _fits: OrderedDict[Any, Surrogate] = OrderedDict()
 def _fit(readings: Sequence[Reading], *, unit: float, law: bool, settings: Settings) -> Surrogate:
     names = tuple(readings[0].features)
     rows = tuple(
-        (r.value, r.train_bytes, r.trunk, *(r.features[name] for name in names)) for r in readings
+        (
+            (r.value, r.train_bytes, r.unique_bytes, r.trunk, r.corpus_bits_per_byte, r.source),
+            tuple(r.features[name] for name in names),
+        )
+        for r in readings
     )
     plain = settings.surrogate == "process"
     key = (names, unit, law, plain, settings.iterations, rows)

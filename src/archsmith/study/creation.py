@@ -30,6 +30,9 @@ def create_study(
     halving: Halving | None = None,
     seed: int = 0,
     start: Sequence[Any] = (),
+    corpus_train_bytes: int | None = None,
+    corpus_bits_per_byte: float | None = None,
+    root: Path = Path(),
     measure: Measure | None = None,
     load_if_exists: bool = False,
     checkpoint_dir: str | Path | None = None,
@@ -49,6 +52,9 @@ def create_study(
         halving: how rungs eliminate; the strategy's own discipline, else the ladder, if not told.
         seed: of proposals, weights and data order.
         start: points to try first, before the strategy is asked.
+        corpus_train_bytes, corpus_bits_per_byte: what is known of the text, see `Problem`; a study
+            that is continued keeps what it was begun with.
+        root: the folder that relative paths in the strategy's settings start from.
         measure: gives metrics by running a candidate untrained; its results are stored, and
             limits on them are decided before training.
         load_if_exists: continue a study of that name, which must have the same settings.
@@ -68,6 +74,9 @@ def create_study(
         static_metrics=static_metrics,
         seed=seed,
         start=start,
+        corpus_train_bytes=corpus_train_bytes,
+        corpus_bits_per_byte=corpus_bits_per_byte,
+        root=root,
     )
     if not problem.objectives:
         raise ConfigError("objectives: a study needs at least one, such as 'bits_per_byte'")
@@ -79,6 +88,8 @@ def create_study(
         "strategy": chosen.model_dump(mode="json"),
         "halving": halving.model_dump(mode="json"),
         "seed": seed,
+        "corpus_train_bytes": corpus_train_bytes,
+        "corpus_bits_per_byte": corpus_bits_per_byte,
         "measured": measure is not None,
         "settings": dict(settings or {}),
     }
@@ -86,7 +97,11 @@ def create_study(
     spec["checkpoint_dir"] = named_root(store, checkpoint_dir) if checkpoint_dir else ""
     known = {study.name for study in store.studies()}
     if study_name in known and load_if_exists:
-        _check_same(study_name, store.study(study_name).spec, spec)
+        stored = store.study(study_name).spec
+        _check_same(study_name, stored, spec)
+        # a study of before they were kept goes on without them
+        problem.corpus_train_bytes = stored.get("corpus_train_bytes")
+        problem.corpus_bits_per_byte = stored.get("corpus_bits_per_byte")
     else:
         store.create_study(study_name, spec=spec, seed=seed)
     return Study(store, study_name, problem, chosen, halving=halving, measure=measure)
@@ -123,6 +138,8 @@ def _stored_parts(spec: Mapping[str, Any]) -> dict[str, Any]:
         "rungs": [Rung.model_validate(rung) for rung in spec["rungs"]],
         "halving": Halving.model_validate(spec["halving"]),
         "seed": spec["seed"],
+        "corpus_train_bytes": spec.get("corpus_train_bytes"),
+        "corpus_bits_per_byte": spec.get("corpus_bits_per_byte"),
     }
 
 

@@ -1,17 +1,19 @@
 """Trials of earlier studies, as files that another study may begin with.
 
 One JSON object a line: the features and metrics of a trial, and the text it was trained on. Another
-corpus, device or recipe shifts all values of a file alike, by an amount that is not known; so the
-readings of a file share one trunk, and only their differences tell much.
+corpus, device or recipe changes all values of a file alike, by amounts that are not known: they are
+fitted with the rest (`Reading.source`), so that a file tells of differences and not of levels.
 """
 
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from archsmith.data.storage import write_text
 from archsmith.errors import ConfigError
 from archsmith.prior import REFERENCE_BITS_PER_BYTE
 from archsmith.surrogate.readings import Reading
@@ -20,14 +22,21 @@ from archsmith.trial import Observation, Problem, TrialState
 _NUMBERS = ("train_bytes", "unique_bytes", "corpus_bits_per_byte")
 
 
-def write_earlier(
-    path: Path,
-    problem: Problem,
-    history: Sequence[Observation],
-    *,
-    corpus_bits_per_byte: float | None = None,
-) -> int:
-    """Write the complete trials of a study for later ones; returns how many."""
+def write_earlier(path: Path, problem: Problem, history: Sequence[Observation]) -> int:
+    """Write the complete trials of a study for later ones, whole or not at all.
+
+    Returns:
+        How many.
+
+    Raises:
+        ConfigError: the file exists, cannot be written, or no trial is complete.
+    """
+    if path.exists():
+        raise ConfigError(f"{path} exists; choose another file")
+    text = {
+        "unique_bytes": problem.corpus_train_bytes,
+        "corpus_bits_per_byte": problem.corpus_bits_per_byte,
+    }
     lines = []
     for observation in history:
         if observation.state is not TrialState.COMPLETE or not observation.metrics:
@@ -38,10 +47,11 @@ def write_earlier(
         }
         if problem.rungs and observation.rung >= 0:
             record["train_bytes"] = problem.rungs[observation.rung].train_bytes
-        if corpus_bits_per_byte is not None:
-            record["corpus_bits_per_byte"] = corpus_bits_per_byte
+        record |= {name: value for name, value in text.items() if value is not None}
         lines.append(json.dumps(record))
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    if not lines:
+        raise ConfigError("the study has no complete trial yet, so there is nothing to write")
+    write_text(path, "".join(f"{line}\n" for line in lines))
     return len(lines)
 
 
@@ -70,30 +80,48 @@ def read_earlier(path: Path) -> tuple[Mapping[str, Any], ...]:
 
 
 def earlier_readings(
-    paths: Sequence[str], metric: str, names: Sequence[str], *, knows_text: bool
+    path: Path,
+    metric: str,
+    names: Sequence[str],
+    *,
+    knows_text: bool,
+    own_bits_per_byte: float | None = None,
 ) -> list[Reading]:
-    """The readings of a metric that have all features of a space, of each file on one trunk.
+    """The readings of a metric that have all features of a space; warns where there are none.
 
     Args:
         knows_text: leave out what does not tell how much text it read.
+        own_bits_per_byte: of this study's text; files that do not tell theirs are taken to be as
+            hard, and where it is None all are.
+
+    Raises:
+        ConfigError: the file cannot be read.
     """
+    own = REFERENCE_BITS_PER_BYTE if own_bits_per_byte is None else own_bits_per_byte
     found = []
-    for path in paths:
-        for record in read_earlier(Path(path)):
-            features, text = record["features"], record.get("train_bytes")
-            if metric not in record["metrics"] or not all(name in features for name in names):
-                continue
-            if knows_text and text is None:
-                continue
+    reason = "it holds no trial"
+    for record in read_earlier(path):
+        features, text = record["features"], record.get("train_bytes")
+        lacking = [name for name in names if name not in features]
+        if metric not in record["metrics"]:
+            reason = f"its trials have no '{metric}'"
+        elif lacking:
+            reason = f"its trials lack the feature '{lacking[0]}'"
+        elif knows_text and text is None:
+            reason = "its trials do not tell how much text they were trained on"
+        else:
+            told = own if own_bits_per_byte is None else record.get("corpus_bits_per_byte", own)
             found.append(
                 Reading(
                     {name: features[name] for name in names},
                     record["metrics"][metric],
                     text if knows_text else None,
-                    record.get("unique_bytes"),
-                    ("earlier", path),
-                    path,
-                    record.get("corpus_bits_per_byte", REFERENCE_BITS_PER_BYTE),
+                    record.get("unique_bytes") if knows_text else None,
+                    corpus=str(path),
+                    corpus_bits_per_byte=told,
+                    source=str(path),
                 )
             )
+    if not found:
+        warnings.warn(f"{path} tells nothing of {metric}: {reason}", stacklevel=2)
     return found

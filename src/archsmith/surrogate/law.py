@@ -217,9 +217,9 @@ def table(readings: Sequence[Reading], *, knows_text: bool) -> Table:
         amounts = [unique_equivalent(r.train_bytes or 0.0, r.unique_bytes) for r in readings]
         text = np.array(amounts, float) / _MILLION
     difficulty = np.array([r.corpus_bits_per_byte for r in readings], float)
-    names = sources(readings)
-    shares = source_table(readings, names)
-    from_source = {name: shares[:, place] for place, name in enumerate(names)}
+    earlier = sources(readings)
+    shares = source_table(readings, earlier)
+    from_source = {name: shares[:, place] for place, name in enumerate(earlier)}
     return Table(features, text, difficulty / REFERENCE_BITS_PER_BYTE, from_source)
 
 

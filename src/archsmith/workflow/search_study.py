@@ -4,6 +4,7 @@ import time
 from functools import partial
 
 from archsmith.budget import Budget
+from archsmith.data.splits import Split
 from archsmith.errors import ConfigError
 from archsmith.halving.settings import Halving
 from archsmith.store.store import Store
@@ -49,6 +50,9 @@ def open_study(
         halving=_halving(workspace, notes, budget),
         seed=config.seed,
         start=tuple(dict.fromkeys(row.architecture for row in suggestion.rows[:start_rows])),
+        corpus_train_bytes=workspace.corpus.split_bytes(Split.TRAIN),
+        corpus_bits_per_byte=suggestion.corpus_bits_per_byte,
+        root=workspace.root,
         measure=partial(measure_latency, target=workspace.target) if needs_latency else None,
         load_if_exists=True,
         checkpoint_dir=workspace.output_dir / "checkpoints" / config.study_name,

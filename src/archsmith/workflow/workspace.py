@@ -176,6 +176,8 @@ class Workspace:
             static_metrics=self.static_metrics,
             seed=self.config.seed,
             start=start,
+            corpus_train_bytes=self.corpus.split_bytes(Split.TRAIN),
+            root=self.root,
         )
 
 
