@@ -15,9 +15,8 @@ baseline's model is recommended.
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
-from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from archsmith.errors import ConfigError, did_you_mean
 from archsmith.report.certificate_words import (
@@ -29,89 +28,17 @@ from archsmith.report.certificate_words import (
     remarks_on,
     unpaired_remarks,
 )
-from archsmith.report.comparison import Outcome, decide, if_shown
-from archsmith.report.detectable import detectable_by_t
+from archsmith.report.comparison import Outcome
 from archsmith.report.mean_curves import MeanCurve, mean_curves
-from archsmith.report.paired import Paired, holm, holm_levels, paired, t_interval
+from archsmith.report.seed_comparison import (
+    ArmRun,
+    ArmSummary,
+    SeedComparison,
+    compare_over_seeds,
+    corrected_by_holm,
+    summarize,
+)
 from archsmith.report.study_report import Opening
-from archsmith.report.verdict_words import is_equal_cost
-
-
-class ArmRun(NamedTuple):
-    """What one arm reached with one search seed, and what all of it cost, final training included.
-
-    Attributes:
-        arm: its name, as in "law_guided" or "parameter maximizer".
-        seed: of the search; runs of one seed and corpus are paired.
-        bits_per_byte: of the deployed file on the sealed test split.
-        cpu_seconds, flops: everything spent: failed trials, calibration, cooldowns, final training;
-            0 where it is not known.
-        corpus: what it was tried on; seeds are paired within a corpus only.
-        curve: held-out bits per byte (of the search split, never the test) when so many CPU seconds
-            had been spent; empty where it was not told.
-    """
-
-    arm: str
-    seed: int
-    bits_per_byte: float
-    cpu_seconds: float
-    flops: float
-    corpus: str = ""
-    curve: tuple[tuple[float, float], ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArmSummary:
-    """One arm on one corpus: means over its seeds; the interval is Student's, 95 %, over seeds.
-
-    Costs are not a number where they are not known of each seed.
-    """
-
-    corpus: str
-    arm: str
-    seeds: tuple[int, ...]
-    bits_per_byte: float
-    low: float
-    high: float
-    cpu_seconds: float
-    flops: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeedComparison:
-    """Two arms on one corpus over the seeds both have.
-
-    Attributes:
-        primary: fixed beforehand; else exploratory.
-        adjusted_p_value: of the primary comparison the exact one-sided p in the direction measured;
-            of exploratory ones Holm's over the paired t, whose rule `statistics.detectable` then
-            belongs to as well.
-        unpaired_seeds: seeds that one of the two arms lacks, left out.
-        cpu_ratio, flops_ratio: what the first arm cost, as a multiple of the second, same seeds;
-            not a number where either is not known of each of them.
-    """
-
-    corpus: str
-    first: str
-    second: str
-    seeds: tuple[int, ...]
-    statistics: Paired
-    primary: bool
-    adjusted_p_value: float
-    outcome: Outcome
-    unpaired_seeds: tuple[int, ...]
-    cpu_ratio: float
-    flops_ratio: float
-
-    @property
-    def cost_known(self) -> bool:
-        """Whether both arms told the CPU seconds of each seed."""
-        return not math.isnan(self.cpu_ratio)
-
-    @property
-    def costs_equal(self) -> bool:
-        """Whether both arms are known to have spent the same CPU seconds, within 5 %."""
-        return is_equal_cost(self.cpu_ratio)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,10 +121,10 @@ def certify(
     for corpus in dict.fromkeys(run.corpus for run in results):
         runs = [run for run in results if run.corpus == corpus]
         names = list(dict.fromkeys(run.arm for run in runs))
-        summaries += [_summary(corpus, name, runs) for name in names]
+        summaries += [summarize(corpus, name, runs) for name in names]
         told = {name: [run.curve for run in runs if run.arm == name] for name in names}
         curves += mean_curves(corpus, told)
-        one = _compare(corpus, first, second, runs, margin=margin, primary=True)
+        one = compare_over_seeds(corpus, first, second, runs, margin=margin, primary=True)
         if one is not None:
             primaries.append(one)
         else:
@@ -207,9 +134,9 @@ def certify(
             recommended.append((corpus, first if beat else second))
         for name in names:
             if name not in primary:
-                other = _compare(corpus, first, name, runs, margin=margin, primary=False)
+                other = compare_over_seeds(corpus, first, name, runs, margin=margin, primary=False)
                 exploratory += [other] if other is not None else []
-    comparisons = (*primaries, *_corrected(exploratory, margin))
+    comparisons = (*primaries, *corrected_by_holm(exploratory, margin))
     opened = tuple(sorted(openings))
     outcome = _overall(primaries) if not unpaired else Outcome.UNDECIDED
     return Certificate(
@@ -265,90 +192,6 @@ def _check(results: Sequence[ArmRun], primary: tuple[str, str], margin: float) -
                     f"{run.arm}, seed {run.seed}: a point of its curve must have 0 or more CPU "
                     f"seconds and bits per byte above 0, got {(seconds, bits)}"
                 )
-
-
-def _summary(corpus: str, name: str, runs: Sequence[ArmRun]) -> ArmSummary:
-    own = sorted((run for run in runs if run.arm == name), key=lambda run: run.seed)
-    scores = [run.bits_per_byte for run in own]
-    low, high = t_interval(scores)
-    return ArmSummary(
-        corpus=corpus,
-        arm=name,
-        seeds=tuple(run.seed for run in own),
-        bits_per_byte=fmean(scores),
-        low=low,
-        high=high,
-        cpu_seconds=_mean_cost([run.cpu_seconds for run in own]),
-        flops=_mean_cost([run.flops for run in own]),
-    )
-
-
-def _mean_cost(costs: Sequence[float]) -> float:
-    """Not a number where one of them is not known."""
-    return fmean(costs) if all(cost > 0 for cost in costs) else math.nan
-
-
-def _compare(
-    corpus: str, first: str, second: str, runs: Sequence[ArmRun], *, margin: float, primary: bool
-) -> SeedComparison | None:
-    """None where no seed has both arms."""
-    ours = {run.seed: run for run in runs if run.arm == first}
-    theirs = {run.seed: run for run in runs if run.arm == second}
-    seeds = sorted(ours.keys() & theirs.keys())
-    if not seeds:
-        return None
-    found = paired([ours[s].bits_per_byte - theirs[s].bits_per_byte for s in seeds], margin=margin)
-    return SeedComparison(
-        corpus=corpus,
-        first=first,
-        second=second,
-        seeds=tuple(seeds),
-        statistics=found,
-        primary=primary,
-        adjusted_p_value=min(found.p_better, found.p_worse) if primary else found.p_t,
-        outcome=decide(found.mean, found.low, found.high, margin=margin),
-        unpaired_seeds=tuple(sorted(ours.keys() ^ theirs.keys())),
-        cpu_ratio=_ratio([(ours[s].cpu_seconds, theirs[s].cpu_seconds) for s in seeds]),
-        flops_ratio=_ratio([(ours[s].flops, theirs[s].flops) for s in seeds]),
-    )
-
-
-def _ratio(pairs: Sequence[tuple[float, float]]) -> float:
-    """Mean over mean; not a number where a cost is not known."""
-    ours, theirs = zip(*pairs, strict=True)
-    return _mean_cost(ours) / _mean_cost(theirs)
-
-
-def _corrected(comparisons: Sequence[SeedComparison], margin: float) -> list[SeedComparison]:
-    """Exploratory ones with Holm's p; what that does not show is undecided or tied."""
-    p_values = [one.statistics.p_t for one in comparisons]
-    made = []
-    adjusted = zip(comparisons, holm(p_values), holm_levels(p_values), strict=True)
-    for one, p_value, level in adjusted:
-        found = one.statistics
-        outcome = decide(found.mean, found.t_low, found.t_high, margin=margin)
-        made.append(
-            replace(
-                one,
-                adjusted_p_value=p_value,
-                outcome=if_shown(outcome, p_value),
-                statistics=replace(found, detectable=_detectable(found, level, margin)),
-            )
-        )
-    return made
-
-
-def _detectable(found: Paired, level: float, margin: float) -> float:
-    """By the paired t at the level that Holm's asks of it."""
-    count = len(found.differences)
-    if count < 2:
-        return math.inf
-    return detectable_by_t(
-        stdev(found.differences) / math.sqrt(count),
-        degrees_of_freedom=count - 1,
-        level=level,
-        margin=margin,
-    )
 
 
 def _overall(primaries: Sequence[SeedComparison]) -> Outcome:

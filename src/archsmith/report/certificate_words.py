@@ -13,7 +13,8 @@ from archsmith.report.study_report import Opening
 from archsmith.units import format_seconds
 
 if TYPE_CHECKING:
-    from archsmith.report.certificate import ArmSummary, Certificate, SeedComparison
+    from archsmith.report.certificate import Certificate
+    from archsmith.report.seed_comparison import ArmSummary, SeedComparison
 
 
 CURVES_TITLE = (

@@ -11,9 +11,10 @@ from typing import Any
 
 from archsmith.config import content_hash
 from archsmith.errors import ConfigError
-from archsmith.report.certificate import ArmRun, Certificate, certify
+from archsmith.report.certificate import Certificate, certify
 from archsmith.report.figures import show_limit
 from archsmith.report.mean_curves import averaged
+from archsmith.report.seed_comparison import ArmRun
 from archsmith.report.study_report import ArmRow, StudyReport
 
 
@@ -148,7 +149,7 @@ def _cost(study: StudyReport, row: ArmRow) -> tuple[float, float]:
     spent = study.spent(row.name)
     if spent is not None:
         return spent.cpu_seconds, spent.flops
-    if row.kind == "search":  # its final training alone is not what it cost
+    if row.kind == "search" or "tuning" in row.details:  # the training alone is not all of it
         return 0.0, 0.0
     threads = row.number("num_threads") or 1.0
     return (row.number("train_seconds") or 0.0) * threads, row.number("train_flops") or 0.0
