@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, pairwise
 from typing import Any, Literal, NamedTuple
@@ -97,6 +97,15 @@ class TableSpace:
         found = self._at.get(tuple(indices))
         return None if found is None else self._rows[found[0]]
 
+    def by_distance(self, indices: Sequence[int]) -> Iterator[Row]:
+        """All rows, the nearest to these values first; of equals the earlier in the table.
+
+        A categorical choice that differs counts one, an ordinal one by how many recorded values
+        lie between, as a share of all.
+        """
+        for number in np.argsort(self._distances(indices), kind="stable").tolist():
+            yield self._rows[number]
+
     def sample(self, rng: random.Random) -> Row:
         """A row, each as likely as any other."""
         return self._rows[rng.randrange(len(self._rows))]
@@ -169,15 +178,15 @@ class TableSpace:
             parts.append(extra)
         return np.concatenate(parts, axis=1) if parts else np.zeros((len(self._rows), 0))
 
-    def _distances(self, number: int) -> np.ndarray:
-        """From one row to all: choices that differ, ordinal ones by how far. [N]"""
+    def _distances(self, indices: Sequence[int]) -> np.ndarray:
+        """From these values to all rows: choices that differ, ordinal ones by how far. [N]"""
         total = np.zeros(len(self._rows))
         for place, dimension in enumerate(self.dimensions):
             column = self.levels[:, place]
             if dimension.kind == "categorical":
-                total += column != column[number]
+                total += column != indices[place]
             else:
-                total += np.abs(column - column[number]) / max(len(dimension.levels) - 1, 1)
+                total += np.abs(column - indices[place]) / max(len(dimension.levels) - 1, 1)
         return total
 
     @cached_property
@@ -186,7 +195,7 @@ class TableSpace:
         near = self._one_away()
         few = min(_FEW, len(near) - 1)
         for number in [n for n, found in enumerate(near) if len(found) < few]:
-            distances = self._distances(number)
+            distances = self._distances(self._levels[number])
             distances[number] = np.inf
             nearest = np.argsort(distances, kind="stable")[: min(_NEAREST, len(near) - 1)]
             for other in nearest.tolist():
@@ -195,7 +204,7 @@ class TableSpace:
         group = _parts(near)
         for own in range(1, int(group.max()) + 1):
             first = int(np.flatnonzero(group == own)[0])
-            distances = np.where(group < own, self._distances(first), np.inf)
+            distances = np.where(group < own, self._distances(self._levels[first]), np.inf)
             second = int(np.argmin(distances))
             near[first].setdefault(second)
             near[second].setdefault(first)

@@ -6,8 +6,14 @@ better than an exponential average of earlier rewards it was (REINFORCE with a b
 
 Nothing is stored: the controller is trained again from the history, trial by trial, with the same
 initial weights, so the same history gives the same controller. A history that continues the one
-seen last continues its training. Rewards are minus the objective in standard deviations of those
-seen so far, the mean over objectives where there are several; failed trials teach nothing.
+seen last continues its training. One in which an earlier trial changed (it was promoted, or a score
+came late) is learned from the beginning, about 4 ms a trial: seconds after a thousand.
+
+What was drawn and breaks a limit known beforehand, or names no row of a recorded table, is replaced
+by the nearest point that may be tried, and it is that point the network learns from.
+
+Rewards are minus the objective in standard deviations of those seen so far, the mean over
+objectives where there are several; failed trials teach nothing.
 """
 
 import math
@@ -24,7 +30,7 @@ from archsmith.strategies._drafts import Draft, Finished, finished, first_new
 from archsmith.strategies.base import Strategy
 from archsmith.trial import Observation, Problem, Proposal
 
-_DRAWN_AT_ONCE = 16
+_DRAWN_AT_ONCE, _DRAWS = 16, 2
 _SPAN = 0.08  # initial weights, uniform
 _MOST = 3.0  # standard deviations a reward may be away
 
@@ -51,12 +57,10 @@ class Controller(Strategy):
         def drafts() -> Iterator[Draft]:
             policy = _policy(problem, self)
             policy.learn(finished(problem, history))
-            while True:
+            known = {observation.architecture for observation in history}
+            for _ in range(_DRAWS):
                 for answer in policy.draw(_DRAWN_AT_ONCE, rng):
-                    point = policy.choices.point(answer)
-                    if point is None:  # no such row: a known draft, to count the attempt
-                        point = history[-1].architecture if history else problem.space.sample(rng)
-                    yield Draft(point)
+                    yield from policy.choices.drafts(problem, answer, known, rng)
 
         return first_new(problem, history, rng, drafts, strategy=self.type)
 

@@ -1,7 +1,9 @@
 """Optuna's NSGA-II (Deb et al. 2002, doi 10.1109/4235.996017), as it is by default.
 
 Generations are rebuilt from the order of the finished trials, as Optuna counts them: one is full
-when `population_size` of its trials are finished.
+when `population_size` of its trials are finished. In a space of several families Optuna crosses
+what all of them have, the family included, and draws a family's own dimensions at random. What
+becomes of children that may not be tried is ours: see `_optuna`.
 """
 
 import random
@@ -34,6 +36,7 @@ class OptunaNsga2(Strategy):
             history,
             rng,
             make_sampler=self._sampler,
+            num_start=self.population_size,
             attributes=self._attributes,
         )
 

@@ -1,6 +1,11 @@
 """Optuna's TPE (Bergstra et al. 2011; Watanabe 2023, arXiv 2304.11127), as it is by default.
 
-With several objectives it is the multi-objective TPE (Ozaki et al. 2022, doi 10.1613/jair.1.13188).
+With several objectives it is the multi-objective TPE (Ozaki et al. 2022, doi 10.1613/jair.1.13188),
+each parameter by itself; with one objective all parameters together. Trials under way count as bad
+ones ("constant liar"), as by default. The one exception: in a space of several families parameters
+are suggested together in groups that exist together, whatever the number of objectives, since a
+dimension of one family exists in its own trials alone. What becomes of suggestions that may not be
+tried is ours: see `_optuna`.
 """
 
 import random
@@ -30,7 +35,14 @@ class OptunaTpe(Strategy):
     def propose(
         self, problem: Problem, history: Sequence[Observation], rng: random.Random
     ) -> Proposal:
-        return propose_by(self, problem, history, rng, make_sampler=self._sampler)
+        return propose_by(
+            self,
+            problem,
+            history,
+            rng,
+            make_sampler=self._sampler,
+            num_start=self.n_startup_trials,
+        )
 
     def _sampler(self, optuna: Any, seed: int, num_groups: int) -> Any:
         with warnings.catch_warnings():
@@ -40,7 +52,7 @@ class OptunaTpe(Strategy):
                 n_ei_candidates=self.n_ei_candidates,
                 # dimensions of one family exist in its own trials alone
                 group=num_groups > 1,
-                multivariate=True,
+                multivariate=True if num_groups > 1 else None,
                 seed=seed,
             )
 
