@@ -7,8 +7,9 @@ parameter count (Javaheripi et al. 2022; Krishnakumar et al. 2022, arXiv 2210.03
     proxy_num_params                all parameters
     proxy_num_non_embedding_params  without embedding table and head (Kaplan et al. 2020, arXiv
                                     2001.08361)
-    proxy_decoder_params            of the decoder layers, what one token uses
-                                    (LiteTransformerSearch, Javaheripi et al. 2022, 2203.02094)
+    proxy_decoder_params            of the decoder layers, all of them: with experts those too that
+                                    a token does not use (LiteTransformerSearch, Javaheripi et al.
+                                    2022, 2203.02094, counts dense networks)
     proxy_head_confidence           mean largest attention weight (Voita et al. 2019, 1905.09418;
                                     as a proxy: Serianni & Kalita 2023, 2306.00288)
     proxy_synaptic_saliency         sum of |weight * gradient of the loss| (SNIP, Lee et al. 2019,
@@ -108,9 +109,7 @@ def proxies(
     found = {
         "proxy_num_params": architecture.num_params,
         "proxy_num_non_embedding_params": architecture.num_non_embedding_params,
-        "proxy_decoder_params": sum(
-            layer.num_active_params(architecture.hidden_size) for layer in layers
-        ),
+        "proxy_decoder_params": sum(layer.num_params(architecture.hidden_size) for layer in layers),
         "proxy_head_confidence": head_confidence(model, tokens, targets),
         "proxy_synaptic_saliency": synaptic_saliency(model, tokens, targets),
         "proxy_synflow": synflow(architecture, num_tokens=tokens.shape[1], seed=seed),

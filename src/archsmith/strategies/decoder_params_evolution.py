@@ -1,11 +1,12 @@
 """LiteTransformerSearch (Javaheripi et al. 2022, arXiv 2203.02094): decoder parameters as proxy.
 
-Nothing is trained while it searches. An evolution looks for the Pareto front of decoder
-(non-embedding) parameters, more being better, against the costs that are known without training:
-objectives that are cost models, else the limited metrics, else all parameters. In every generation
-the parents are the points of the fronts so far, half of the children mutants and half crossings.
-Then the points of that front are trained, the largest first and then the one farthest, in the
-proxy's space, from those already proposed; after them the next fronts of what evolution saw.
+Nothing is trained while it searches. Decoder parameters are all but embedding and head; the paper
+counts them in dense networks, and here experts count too, used by a token or not. An evolution
+looks for the Pareto front of these, more being better, against the costs that are known without
+training: objectives that are cost models, else the limited metrics, else all parameters. In every
+generation the parents are the points of the fronts so far, half of the children mutants and half
+crossings. Then the points of that front are trained, the largest first and then the one farthest,
+in the proxy's space, from those already proposed; after them the next fronts of what evolution saw.
 """
 
 import random
