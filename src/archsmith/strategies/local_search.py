@@ -3,8 +3,9 @@
 A descent starts at the best of some random points and tries the neighbours of its incumbent. It
 moves to a better one at once (`move = "first"`), or to the best of all of them (`move = "best"`).
 At a local optimum it goes on from the next best point known (`at_optimum = "next"`) or starts anew
-at random (`"restart"`). What is known of a neighbour already is used, not tried again. The paper
-describes all four; the defaults, and ten random points, are those of its authors' program.
+at random (`"restart"`). What is known of a neighbour already is used, not tried again. Of the
+paper are the ten random points and the move to the best or the first; its authors' program stops at
+a local optimum, ours spends the rest of its trials.
 
 With several objectives this is Pareto local search (Paquete et al. 2004,
 doi 10.1007/978-3-642-17144-4_7): the neighbours of every point of the front are tried, in any

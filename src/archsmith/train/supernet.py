@@ -99,7 +99,7 @@ class SupernetReading(Spec):
 
 
 class Supernet:
-    """Shared weights in training. `start` one, or `resume` what an earlier process saved.
+    """Shared weights in training: a new one, or what an earlier process saved by `resume`.
 
     Attributes:
         step, num_steps: updates done, and in all.
