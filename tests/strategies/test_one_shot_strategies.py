@@ -83,13 +83,19 @@ def test_darts_takes_the_strongest_option_of_each_choice_then_the_next():
     assert totals == sorted(totals, reverse=True)
 
 
+def logit_sum(point):
+    found = SPACE.values(point)
+    return sum(LOGITS.get(f"logit:{name}={value}", 0.0) for name, value in found.items())
+
+
 def test_darts_takes_the_strongest_that_meets_the_limits():
     tight = problem(limits=("num_params <= 60K",))
     history = run_search(Darts(), tight, 3, metrics=with_policy)
-    best = history[1].architecture
-    assert best.num_params <= 60_000
-    better = [p for p in SPACE.points() if values(p) == (2, 64, 1.5)]
-    assert all(p.num_params > 60_000 for p in better)
+    feasible = [point for point in SPACE.points() if tight.feasible(point)]
+    assert max(map(logit_sum, feasible)) < max(map(logit_sum, SPACE.points()))  # the limit bites
+    left = [point for point in feasible if point != history[0].architecture]
+    strongest = sorted(map(logit_sum, left), reverse=True)
+    assert [logit_sum(o.architecture) for o in history[1:]] == pytest.approx(strongest[:2])
 
 
 def test_enas_draws_in_proportion_to_the_policy():
