@@ -24,8 +24,8 @@ def features(architecture: Architecture) -> dict[str, float]:
     flops = architecture.flops_per_token()
     experts = feed_forward if isinstance(feed_forward, MixtureOfExperts) else None
     # of what the law of size counts: without embeddings
-    inactive = architecture.num_params - architecture.num_active_params
-    inactive_share = inactive / architecture.num_non_embedding_params
+    total = architecture.num_non_embedding_params
+    active = total - (architecture.num_params - architecture.num_active_params)
     width = getattr(feed_forward, "intermediate_size", hidden_size)
     if experts is not None:
         width = experts.active_intermediate_size
@@ -58,7 +58,7 @@ def features(architecture: Architecture) -> dict[str, float]:
             attention.rope.partial_rotary_factor if attention and attention.rope else 0.0
         ),
         "log_rope_theta": math.log(attention.rope.theta) if attention and attention.rope else 0.0,
-        "log_active_share": math.log1p(-inactive_share),
+        "log_active_share": math.log(active / total),
         "log_num_experts": math.log(experts.num_experts) if experts else 0.0,
         # of one token: how finely its feed-forward block is cut
         "log_granularity": math.log(width / experts.moe_intermediate_size) if experts else 0.0,
