@@ -37,7 +37,7 @@ def shape(vocab_size: int) -> Architecture:
 
 SHAPES = (shape(320), shape(288))
 # FLOPs of the least run of the larger shape
-UPDATES = 40
+UPDATES = 15
 LEAST = UPDATES * 64 * train_flops_per_token(SHAPES[0])
 
 
@@ -132,12 +132,12 @@ def test_all_flops_are_spent_the_best_trunk_goes_on(task: Callable[..., ArmTask]
         own.output_dir / "tuning" / str(tuned.best) / "trunk"
     )
     # every run has its part, and all together cost what was given, to an update of each
-    assert [run.flops for run in tuned.runs] == pytest.approx([LEAST] * 4, rel=0.04)
-    assert arm_spent(own.output_dir, model.record)[1] == pytest.approx(flops, rel=0.01)
-    assert tuned.flops == pytest.approx(4 * LEAST - best.trunk_flops, rel=0.04)
+    assert [run.flops for run in tuned.runs] == pytest.approx([LEAST] * 4, rel=0.1)
+    assert arm_spent(own.output_dir, model.record)[1] == pytest.approx(flops, rel=0.02)
+    assert tuned.flops == pytest.approx(4 * LEAST - best.trunk_flops, rel=0.1)
     shares = [progress.fraction_done for progress in told]
     assert shares == sorted(shares)
-    assert shares[-1] == pytest.approx(1.0)
+    assert 0.95 < shares[-1] <= 1.0  # told every ten updates
     details = arm_details(own.output_dir, model.record)
     assert [run["rate_factor"] for run in details["tuning"]["runs"]] == [1.0, 1.0, 0.5, 2.0]
     assert details["tuning"]["reason"] == ""
@@ -174,11 +174,11 @@ def test_at_least_as_much_text_as_the_winner(task: Callable[..., ArmTask]) -> No
     own = task(
         "text",
         max_flops=LEAST / 2,
-        least_bytes=12_000,
+        least_bytes=6_000,
         tuning=Tuning(shapes=SHAPES, share=0.25),
     )
     record = train_arm(own).record
-    assert record.train_bytes == pytest.approx(12_000, rel=0.02)
+    assert record.train_bytes == pytest.approx(6_000, rel=0.08)
     assert "none of them fit" in arm_details(own.output_dir, record)["tuning"]["reason"]
 
 
