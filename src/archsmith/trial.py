@@ -237,7 +237,9 @@ class Problem:
 
     Of the text, where they are known: `corpus_train_bytes`, how many different bytes there are to
     train on, and `corpus_bits_per_byte` of an n-gram model, as `archsmith.prior.predict` reads
-    them. Relative paths in a strategy's settings start from `root`.
+    them. Relative paths in a strategy's settings start from `root`. `final_bytes(point)` is the text
+    a point would be trained on in the end, where that is more than its rungs are: with a timeout
+    fast networks read more.
     """
 
     def __init__(
@@ -253,6 +255,7 @@ class Problem:
         corpus_train_bytes: int | None = None,
         corpus_bits_per_byte: float | None = None,
         root: Path = Path(),
+        final_bytes: Callable[[Any], float] | None = None,
     ) -> None:
         self.space = space
         self.objectives = tuple(objectives)
@@ -264,6 +267,7 @@ class Problem:
         self.corpus_train_bytes = corpus_train_bytes
         self.corpus_bits_per_byte = corpus_bits_per_byte
         self.root = root
+        self.final_bytes = final_bytes
 
     def within(self, *limits: Limit) -> "Problem":
         """The same problem under further limits."""

@@ -101,3 +101,27 @@ def test_the_fit_knows_of_each_trunk_what_was_known_then() -> None:
             float(rung.train_bytes) for rung in RUNGS[: one.rung + 1]
         ]
         assert one.along[-1][1] == one.value
+
+
+def test_points_are_asked_for_at_the_end_of_their_own_training() -> None:
+    """With a timeout the fast ones read more; what is fitted stays at the rungs' text."""
+    plain = ladder_problem()
+    problem = Problem(
+        space=plain.space,
+        objectives=plain.objectives,
+        static_metrics=plain.static_metrics,
+        rungs=RUNGS,
+        final_bytes=lambda point: 1e12 / point.num_params,
+    )
+    history = history_after(ladder(12), run_search(Random(), toy_problem(), 12))
+    found = {}
+    texts = {float(rung.train_bytes) for rung in RUNGS}
+    for asked in (plain, problem):
+        learned = _fits.learn(
+            asked, "bits_per_byte", history, finished(asked, history), LawGuided(**QUICK)
+        )
+        found[asked] = learned.reading(history[0].architecture, None)
+        known = _fits._first_results(asked, history, LawGuided(**QUICK))
+        assert {reading.train_bytes for reading in learned.readings(known)} <= texts
+    assert found[plain].train_bytes == RUNGS[-1].train_bytes
+    assert found[problem].train_bytes == 1e12 / history[0].architecture.num_params

@@ -8,6 +8,7 @@ from archsmith.errors import ConfigError
 from archsmith.workflow.pipeline import Pipeline
 from archsmith.workflow.planning import plan_ladder
 from archsmith.workflow.search_config import DeviceConfig
+from archsmith.workflow.suggestion import text_after_search
 from helpers_workflow import FinishedSearch
 
 
@@ -21,6 +22,25 @@ def test_a_study_keeps_its_rungs_and_its_rule(finished: FinishedSearch, tmp_path
     assert [rung.model_dump(mode="json") for rung in after.rungs(suggestion)] == kept["rungs"]
     assert after.rungs(suggestion) != planned
     assert after.study(suggestion).halving.eta == before.config.plan.reduction_factor
+
+
+def test_networks_are_asked_for_at_the_end_of_the_final_training(
+    finished: FinishedSearch, tmp_path: Path
+) -> None:
+    pipeline = finished.copy(tmp_path / "again").pipeline()
+    suggestion = pipeline.suggestion()
+    study = pipeline.study(suggestion)
+    text, sizes = study.problem.final_bytes, pipeline.workspace.bytes_per_token
+    assert text is not None
+    assert {text(row.architecture) for row in suggestion.rows} == {60_000}  # the plan's text
+    # a plan in seconds gives the fast ones more
+    first = suggestion.rows[0]
+    timed = text_after_search(suggestion, bytes_per_token=sizes, in_bytes=False)
+    assert timed(first.architecture) == pytest.approx(first.train_bytes, rel=1e-3)
+    for row in suggestion.rows:
+        in_same_time = row.train_bytes * first.train_seconds / row.train_seconds
+        assert timed(row.architecture) == pytest.approx(in_same_time, rel=1e-3)
+    assert len({timed(row.architecture) for row in suggestion.rows}) > 1
 
 
 def test_a_study_keeps_its_target(finished: FinishedSearch) -> None:

@@ -248,8 +248,10 @@ def _reading(
     *,
     knows_text: bool,
 ) -> Reading:
-    """A metric of a trial, or of a point asked for, after a rung's text."""
+    """A metric of a trial after a rung's text, or (rung -1) of a point at the end of training."""
     text = float(problem.rungs[rung].train_bytes) if knows_text else None
+    if knows_text and rung < 0 and problem.final_bytes is not None:
+        text = float(problem.final_bytes(point))
     different = problem.corpus_train_bytes
     return Reading(
         features(problem, point),

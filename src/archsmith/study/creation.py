@@ -33,6 +33,7 @@ def create_study(
     corpus_train_bytes: int | None = None,
     corpus_bits_per_byte: float | None = None,
     root: Path = Path(),
+    final_bytes: Callable[[Any], float] | None = None,
     measure: Measure | None = None,
     load_if_exists: bool = False,
     checkpoint_dir: str | Path | None = None,
@@ -55,6 +56,7 @@ def create_study(
         corpus_train_bytes, corpus_bits_per_byte: what is known of the text, see `Problem`; a study
             that is continued keeps what it was begun with.
         root: the folder that relative paths in the strategy's settings start from.
+        final_bytes: bytes of text that a point would be trained on in the end, see `Problem`.
         measure: gives metrics by running a candidate untrained; its results are stored, and
             limits on them are decided before training.
         load_if_exists: continue a study of that name, which must have the same settings.
@@ -77,6 +79,7 @@ def create_study(
         corpus_train_bytes=corpus_train_bytes,
         corpus_bits_per_byte=corpus_bits_per_byte,
         root=root,
+        final_bytes=final_bytes,
     )
     if not problem.objectives:
         raise ConfigError("objectives: a study needs at least one, such as 'bits_per_byte'")

@@ -1,8 +1,10 @@
 """The study of a search file: made, or continued with the ladder and rule it was begun with."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 
+from archsmith.architecture.tree import Architecture
 from archsmith.budget import Budget
 from archsmith.data.splits import Split
 from archsmith.errors import ConfigError
@@ -15,7 +17,7 @@ from archsmith.workflow.fitting import measure_latency
 from archsmith.workflow.inheriting import inherited_rung, read_plan
 from archsmith.workflow.planning import plan_halving, plan_ladder
 from archsmith.workflow.study_notes import StudyNotes
-from archsmith.workflow.suggestion import Suggestion
+from archsmith.workflow.suggestion import Suggestion, text_after_search
 from archsmith.workflow.tasks import search_objectives
 from archsmith.workflow.workspace import Workspace
 
@@ -53,6 +55,7 @@ def open_study(
         corpus_train_bytes=workspace.corpus.split_bytes(Split.TRAIN),
         corpus_bits_per_byte=suggestion.corpus_bits_per_byte,
         root=workspace.root,
+        final_bytes=_final_bytes(suggestion, workspace=workspace, notes=notes),
         measure=partial(measure_latency, target=workspace.target) if needs_latency else None,
         load_if_exists=True,
         checkpoint_dir=workspace.output_dir / "checkpoints" / config.study_name,
@@ -83,6 +86,20 @@ def note_terms(notes: StudyNotes, *, command: str, budget: Budget | None) -> Non
         notes.put("verdict", primary)
     if budget is not None:
         notes.put("plan", dict(budget.lines()))
+
+
+def _final_bytes(
+    suggestion: Suggestion, *, workspace: Workspace, notes: StudyNotes
+) -> Callable[[Architecture], int] | None:
+    """The text that each network would be trained on in the end; None where scores are inherited,
+    of which none grows with a network's own text."""
+    if read_plan(notes) is not None:
+        return None
+    return text_after_search(
+        suggestion,
+        bytes_per_token=workspace.bytes_per_token,
+        in_bytes=workspace.config.plan.train_bytes is not None,
+    )
 
 
 def _halving(workspace: Workspace, notes: StudyNotes, budget: Budget | None) -> Halving:

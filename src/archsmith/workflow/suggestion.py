@@ -113,14 +113,9 @@ def suggest(
     Raises:
         InfeasibleError: nothing meets the limits; says which one binds and what comes nearest.
     """
-    assert (seconds is None) != (train_bytes is None)
-
-    def plan_bytes(architecture: Architecture) -> int:
-        if train_bytes is not None:
-            return train_bytes
-        assert seconds is not None
-        tokens = seconds / speed.seconds(architecture, 1.0)
-        return max(1, round(tokens * bytes_per_token[architecture.vocab_size]))
+    plan_bytes = text_of_plan(
+        speed, bytes_per_token=bytes_per_token, seconds=seconds, train_bytes=train_bytes
+    )
 
     def predicted(architecture: Architecture) -> Prediction:
         return predict(
@@ -161,6 +156,46 @@ def suggest(
         corpus_bits_per_byte=corpus_bits_per_byte,
         flops_per_second=speed.flops_per_second,
         log10_space_size=problem.space.log10_size(),
+    )
+
+
+def text_of_plan(
+    speed: Speed,
+    *,
+    bytes_per_token: Mapping[int, float],
+    seconds: float | None,
+    train_bytes: int | None,
+) -> Callable[[Architecture], int]:
+    """The bytes of text a network is trained on by a plan: in seconds the fast ones read more.
+
+    Exactly one of `seconds` and `train_bytes` is given.
+    """
+    assert (seconds is None) != (train_bytes is None)
+
+    def plan_bytes(architecture: Architecture) -> int:
+        if train_bytes is not None:
+            return train_bytes
+        assert seconds is not None
+        tokens = seconds / speed.seconds(architecture, 1.0)
+        return max(1, round(tokens * bytes_per_token[architecture.vocab_size]))
+
+    return plan_bytes
+
+
+def text_after_search(
+    suggestion: Suggestion, *, bytes_per_token: Mapping[int, float], in_bytes: bool
+) -> Callable[[Architecture], int]:
+    """The same for the final training, by the suggestion alone: what was noted once stays so.
+
+    Args:
+        in_bytes: whether the plan is made for an amount of text, the same for all.
+    """
+    first = suggestion.rows[0]
+    return text_of_plan(
+        Speed(flops_per_second=suggestion.flops_per_second, num_threads=1),
+        bytes_per_token=bytes_per_token,
+        seconds=None if in_bytes else first.train_seconds,
+        train_bytes=first.train_bytes if in_bytes else None,
     )
 
 
