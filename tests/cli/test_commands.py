@@ -12,8 +12,8 @@ import pytest
 from helpers_workflow import FinishedSearch, archsmith, archsmith_here, make_search
 
 COMMANDS = (
-    "check", "demo", "device", "export", "generate", "init", "plugins", "presets", "replay",
-    "report", "score", "search", "status", "suggest", "train",
+    "check", "demo", "device", "earlier", "export", "generate", "init", "plugins", "presets",
+    "replay", "report", "score", "search", "status", "suggest", "surrogate", "train",
 )  # fmt: skip
 # Runs a command in this process and says afterwards what it imported and what it took.
 PROBE = """

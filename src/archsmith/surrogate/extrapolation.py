@@ -10,6 +10,7 @@ from archsmith.errors import ConfigError, EvaluationError
 from archsmith.surrogate.process import Kind
 from archsmith.surrogate.readings import Reading
 from archsmith.surrogate.surrogate import fit_surrogate
+from archsmith.units import format_count
 
 _SAME_SIZE = 0.25  # of the logarithm of non-embedding parameters: within a quarter, one class
 _KINDS = (Kind.MEAN, Kind.BOTH)
@@ -49,8 +50,12 @@ def leave_one_size_out(readings: Sequence[Reading], *, unit: float = 1.0) -> Ext
     first = sizes[0]
     for size in sizes:
         first = first if size - first < _SAME_SIZE else size
-        classes[size] = f"from {math.exp(first):.4g} parameters"
-    return _leave_out(readings, lambda reading: classes[reading.features[name]], unit, "sizes")
+        classes[size] = f"from {format_count(round(math.exp(first)))} parameters"
+    found = _leave_out(readings, lambda reading: classes[reading.features[name]], unit, "sizes")
+    errors = found.error_by_group
+    return found._replace(
+        error_by_group={one: errors[one] for one in classes.values() if one in errors}
+    )
 
 
 def leave_one_corpus_out(readings: Sequence[Reading], *, unit: float = 1.0) -> Extrapolation:
