@@ -1,5 +1,7 @@
 """What guides: outputs are drawn apart, pending trials are allowed for, limits nobody meets yet."""
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,9 @@ from botorch.models.deterministic import GenericDeterministicModel
 from botorch.models.model import ModelList
 
 from archsmith.strategies import _guide, law_guided
-from archsmith.strategies._drafts import finished
+from archsmith.strategies._drafts import Finished, finished, merit
 from archsmith.strategies._outputs import _Recorded
-from archsmith.strategies._pool import candidates
+from archsmith.strategies._pool import by_merit, candidates, front
 from archsmith.strategies.law_guided import LawGuided
 from archsmith.strategies.random import Random
 from archsmith.testing.toy import run_search, toy_problem
@@ -112,3 +114,17 @@ def test_what_was_tried_is_known_in_the_order_of_trials(monkeypatch: pytest.Monk
     )
     LawGuided(**QUICK).propose(problem, history, problem.rng(0))
     assert told == [points]
+
+
+def test_the_front_of_a_long_search_is_that_of_all_its_trials() -> None:
+    rng = random.Random(0)
+    trials = [
+        Finished(n, n, rng.randrange(2), (rng.random(), rng.random()), max(0.0, rng.random() - 0.7))
+        for n in range(1000)
+    ]
+    keys = merit(trials)
+    best = [n for n, key in enumerate(keys) if key == min(keys)]
+    assert front(trials) == sorted(front(trials), key=lambda n: (keys[n], n))
+    assert sorted(front(trials)) == best
+    assert min(best) < 600  # forgotten, if the latest 400 alone counted
+    assert by_merit(trials)[: len(best)] == front(trials)

@@ -14,7 +14,7 @@ from archsmith.surrogate.readings import CHOICE_PREFIX, has_law
 from archsmith.trial import Observation, Problem
 
 _INCUMBENTS = 6  # trials that are mutated
-_COMPARED = 400  # trials among which those of several objectives are looked for
+_COMPARED = 400  # latest trials among which those of several objectives are looked for
 _FAILURES = 5  # trials without improvement until the trust region shrinks
 _RADII = (4, 2, 1)  # mutations at most; then it grows again
 _SMALL = 600  # spaces of so many points are looked at whole
@@ -26,16 +26,37 @@ _LOCAL = 0.7  # share of the pool near the incumbents
 
 
 def by_merit(trials: Sequence[Finished]) -> list[int]:
-    """Indices of trials, the best first; with several objectives only the latest are compared."""
-    return _drafts.by_merit(trials, latest=_COMPARED)
+    """Indices of trials, the best first.
+
+    With several objectives the latest are compared, and whatever else nobody dominates.
+    """
+    compared = _compared(trials)
+    ranked = _drafts.by_merit([trials[index] for index in compared])
+    return [compared[place] for place in ranked]
 
 
 def front(trials: Sequence[Finished]) -> list[int]:
     """Indices of the best trials: with several objectives all that no other dominates."""
-    ranked = by_merit(trials)
-    offset = min(ranked, default=0)
-    keys = merit(trials[offset:])
-    return [index for index in ranked if keys[index - offset] == keys[ranked[0] - offset]]
+    compared = _compared(trials)
+    keys = merit([trials[index] for index in compared])
+    best = min(keys, default=None)
+    of_index = dict(zip(compared, keys, strict=True))
+    return [index for index in by_merit(trials) if of_index[index] == best]
+
+
+def _compared(trials: Sequence[Finished]) -> list[int]:
+    """Indices of trials that may be among the best, in their order."""
+    if len(trials) <= _COMPARED or len(trials[0].values) == 1:
+        return list(range(len(trials)))
+    from moocore import is_nondominated  # 0.1 s, and only long searches need it
+
+    # of these alone merit asks who dominates whom: within limits, at the highest rung
+    first = min((trial.excess, -trial.rung) for trial in trials)
+    best = [i for i, trial in enumerate(trials) if (trial.excess, -trial.rung) == first]
+    values = np.array([trials[index].values for index in best])
+    kept = np.flatnonzero(is_nondominated(values, keep_weakly=True))[-_COMPARED:]
+    latest = range(len(trials) - _COMPARED, len(trials))
+    return sorted({*latest, *(best[place] for place in kept)})
 
 
 def radius(trials: Sequence[Finished]) -> int:
@@ -119,7 +140,8 @@ def _incumbents(trials: Sequence[Finished], rng: random.Random) -> list[Finished
 def farthest(problem: Problem, known: Sequence[Any], rng: random.Random) -> Draft:
     """Of some feasible samples the one whose nearest trial is farthest, by features."""
     samples = list(dict.fromkeys(sample_feasible(problem, rng) for _ in range(_DESIGN)))
-    samples = [point for point in samples if point not in set(known)] or samples
+    tried = set(known)
+    samples = [point for point in samples if point not in tried] or samples
     if not known:
         return Draft(samples[0], note="start: a sample")
     tables = [features(problem, point) for point in (*samples, *known[-256:])]
