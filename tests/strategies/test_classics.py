@@ -8,14 +8,16 @@ import pytest
 from archsmith import registry
 from archsmith.errors import ConfigError
 from archsmith.space import presets
+from archsmith.space.feasible import sample_feasible
 from archsmith.strategies._ensemble import Ensemble
 from archsmith.strategies.bananas import Bananas
 from archsmith.strategies.decoder_params_evolution import DecoderParamsEvolution
 from archsmith.strategies.largest_five import LargestFive
 from archsmith.strategies.local_search import LocalSearch
+from archsmith.strategies.regularized_evolution import RegularizedEvolution
 from archsmith.testing.strategy import StrategyContract
 from archsmith.testing.toy import TableSpace, run_search, toy_problem
-from archsmith.trial import Limit, Problem
+from archsmith.trial import Limit, Observation, Problem, TrialState
 
 
 class TestLocalSearch(StrategyContract):
@@ -53,6 +55,34 @@ def test_it_beats_random_search_as_it_is_by_default(name):
 
     own, drawn = (registry.find("strategies", one)() for one in (name, "random"))
     assert np.mean([best(own, seed) - best(drawn, seed) for seed in range(5)]) < 0
+
+
+@pytest.mark.parametrize("sample_size", [3, 8])
+def test_evolution_takes_its_parents_from_the_youngest(sample_size):
+    # the longer the search, the worse the points: without ageing the first would stay parents
+    strategy = RegularizedEvolution(population_size=8, sample_size=sample_size)
+    problem = Problem(space=TableSpace((9,) * 6), objectives=("loss",), static_metrics=lambda p: {})
+    history, number = [], 0
+    while number < 40:
+        proposal = strategy.propose(problem, tuple(history), problem.rng(number))
+        youngest = history[-8:]
+        if number >= 8:
+            assert set(proposal.parents) <= {trial.number for trial in youngest}
+            assert min(trial.metrics["loss"] for trial in history[:-8] or history) <= min(
+                trial.metrics["loss"] for trial in youngest
+            )
+            if sample_size == 8:
+                best = min(youngest, key=lambda trial: trial.metrics["loss"])
+                assert proposal.parents == (best.number,)
+        history.append(
+            Observation(
+                number=number,
+                architecture=proposal.architecture,
+                state=TrialState.COMPLETE,
+                metrics={"loss": float(number // 4 * 4 + (number * 7) % 4)},
+            )
+        )
+        number += 1
 
 
 def grid(sizes, *, loss, objectives=("loss",), seed=0, n_trials=40, strategy):
@@ -125,18 +155,80 @@ def test_with_two_objectives_neighbours_of_the_front_are_tried():
         )
 
 
-def test_the_five_largest_that_fit_come_first_whatever_their_shape():
-    problem = toy_problem(
-        space=presets.portable(quantizations=("Q8_0",)), limits=("file_bytes <= 8MiB",)
-    )
+def larger_by_climbing(problem, point, rng, *, tries):
+    """A feasible network with more non-embedding parameters, by moves of the space; None if none.
+
+    An independent search: it knows nothing of lines, depths or bounds.
+    """
+    for _ in range(tries):
+        other = problem.space.mutate(point, rng)
+        for _ in range(rng.randrange(3)):
+            other = problem.space.mutate(other, rng)
+        if other.num_non_embedding_params > point.num_non_embedding_params and problem.feasible(
+            other
+        ):
+            return other
+    return None
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [("file_bytes <= 1MiB",), ("num_params <= 3M", "context_length >= 300")],
+    ids=["bytes", "parameters and context"],
+)
+def test_nothing_that_fits_is_larger_than_the_five_largest(limits):
+    space = presets.portable(quantizations=("Q4_0", "Q8_0"))
+    problem = toy_problem(space=space, limits=limits)
     history = run_search(LargestFive(), problem, 5, metrics=lambda p: {})
-    sizes = [o.architecture.num_non_embedding_params for o in history]
-    assert sizes == sorted(sizes, reverse=True)
-    rng = random.Random(0)
-    others = (problem.space.sample(rng) for _ in range(400))
-    alike = [p for p in others if problem.feasible(p) and p.layers[0].residual == "sequential"]
-    assert sizes[0] >= 0.98 * max(p.num_non_embedding_params for p in alike)
     assert {o.strategy for o in history} == {"largest_five"}
+    points = [o.architecture for o in history]
+    sizes = [point.num_non_embedding_params for point in points]
+    assert sizes == sorted(sizes, reverse=True)
+    assert all(problem.feasible(point) for point in points)
+    shapes = {(p.hidden_size, p.num_hidden_layers, p.num_non_embedding_params) for p in points}
+    assert len(shapes) == 5
+    rng = random.Random(0)
+    climbed = [sample_feasible(problem, rng) for _ in range(2)] + points[:1]
+    for point in climbed:
+        while (larger := larger_by_climbing(problem, point, rng, tries=80)) is not None:
+            point = larger
+        assert point.num_non_embedding_params <= sizes[0]
+
+
+def test_in_a_small_space_the_five_largest_are_those_of_a_full_count():
+    space = presets.tiny(
+        families=("llama", "phi"),
+        hidden_sizes=(32, 64),
+        depths=(1, 2, 3, 4),
+        heads_per_kv_head=(1, 2),
+        quantizations=("Q4_0", "Q8_0"),
+    )
+    for limits in (("file_bytes <= 60KiB",), ("num_params <= 90K", "cache_bytes <= 20KiB"), ()):
+        problem = toy_problem(space=space, limits=limits)
+        ranked = sorted(
+            {
+                (p.num_non_embedding_params, p.hidden_size, p.num_hidden_layers)
+                for p in space.points()
+                if problem.feasible(p)
+            },
+            reverse=True,
+        )
+        count = min(len(ranked), 12)
+        history = run_search(LargestFive(), problem, count, metrics=lambda p: {})
+        points = [o.architecture for o in history]
+        assert [p.num_non_embedding_params for p in points] == [size for size, _, _ in ranked][
+            :count
+        ]
+
+
+def test_what_does_not_count_stays_as_usual_where_that_fits():
+    space = presets.portable(quantizations=("Q4_0", "Q8_0"), hidden_sizes=(128,), depths=(2, 3))
+    problem = toy_problem(space=space, limits=())
+    point = LargestFive().propose(problem, (), random.Random(0)).architecture
+    assert point.quantization == "Q8_0"
+    assert point.tie_word_embeddings
+    vocabularies = space.branches[0].choices("vocabulary")
+    assert point.vocab_size == vocabularies[(len(vocabularies) - 1) // 2].vocab_size
 
 
 def test_the_proxys_front_is_trained_before_anything_else():

@@ -25,7 +25,7 @@ from archsmith.trial import Observation, Problem, Proposal
 
 _POINTS = 20_000  # spaces that are not of architectures are listed up to this size
 # Choices that the rule says nothing about, held at the usual value while anything fits.
-_USUAL: dict[str, Any] = {
+USUAL: dict[str, Any] = {
     "head_dim": 64,
     "heads_per_kv_head": 1,
     "intermediate_ratio": 8 / 3,
@@ -92,7 +92,7 @@ def _rank_architectures(
     middle = (len(vocabularies) - 1) // 2
     by_distance = sorted(range(len(vocabularies)), key=lambda index: abs(index - middle))
     for group, index in product(sorted(groups), by_distance):
-        wanted = {**_USUAL, "heads_per_kv_head": group, "vocabulary": vocabularies[index]}
+        wanted = {**USUAL, "heads_per_kv_head": group, "vocabulary": vocabularies[index]}
         ranked = []
         for line in _lines(branch, wanted):
             ranked += _rank_line(problem, space, branch, line, score)
