@@ -2,13 +2,16 @@
 
     python benchmarks/proposal_time.py --trials 100 1000 10000
 
-The same space, history and machine for all of ours. Optuna's samplers (if optuna is installed) get
-a flat space of fourteen choices and a history of the same length, as it cannot express the other;
-its GP sampler is left out beyond --gp-trials. Each figure is the median of --repeats proposals,
-after one that is not counted; before each there is one result more, as in a search.
+The same space, history and machine for all of ours: every strategy but darts and enas, which read
+the policy of a supernet and sample without one; Optuna's by adapter where it is installed. Optuna's
+own samplers get a flat space of fourteen choices and a history of the same length, as they cannot
+express the other; its GP sampler is left out beyond --gp-trials. Each figure is the median of
+--repeats proposals, after one that is not counted; before each there is one result more, as in a
+search.
 """
 
 import argparse
+import importlib.util
 import random
 import statistics
 import time
@@ -19,10 +22,20 @@ from archsmith.space import presets
 from archsmith.testing.toy import toy_metrics, toy_problem
 from archsmith.trial import Observation, TrialState
 
-OURS = ("random", "nsga2", "regularized_evolution", "law_guided")
+OF_SUPERNETS = ("darts", "enas")  # only a supernet's scores hold the policy they read
 OBJECTIVES = {1: ("bits_per_byte",), 2: ("bits_per_byte", "decode_ms_per_token")}
 # with two objectives one of them is limited, too: a limit that only a measurement can show
 LIMITS = {1: ("file_bytes <= 4MiB",), 2: ("file_bytes <= 4MiB", "decode_ms_per_token <= 9")}
+
+
+def measurable() -> list[str]:
+    """Registered strategies that need no supernet, without Optuna's where it is not installed."""
+    has_optuna = importlib.util.find_spec("optuna") is not None
+    return [
+        name
+        for name in registry.names("strategies")
+        if name not in OF_SUPERNETS and (has_optuna or not name.startswith("optuna"))
+    ]
 
 
 def make_history(space: object, count: int) -> list[Observation]:
@@ -105,7 +118,7 @@ def main() -> None:
     parser.add_argument("--objectives", type=int, nargs="+", default=[1, 2], choices=[1, 2])
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--gp-trials", type=int, default=1000)
-    parser.add_argument("--ours", nargs="+", default=OURS, help="of our strategies, these")
+    parser.add_argument("--ours", nargs="+", default=measurable(), help="these of ours, or all")
     parser.add_argument("--without-optuna", action="store_true")
     arguments = parser.parse_args()
     space = presets.portable(max_params="8M", quantizations=("Q4_0", "Q4_K_M", "Q8_0"))
