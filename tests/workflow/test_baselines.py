@@ -102,8 +102,10 @@ def train(
             watcher=watcher,
             num_cores=2,
             winner=SimpleNamespace(num_threads=2, train_bytes=7000),  # type: ignore[arg-type]
+            begin=lambda seconds: watcher.phase("baselines", seconds),
             **options,
         )
+        assert watcher.phases == ["baselines"]
         return done, watcher
 
     return call

@@ -1,6 +1,7 @@
 """The baselines of the final comparison: names, folders, what they may cost, their training."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ def train_baselines(
     watcher: Watcher,
     num_cores: int,
     winner: TrainingRecord,
+    begin: Callable[[float | None], None],
     in_one_process: bool = False,
 ) -> list[str]:
     """Train the search file's baselines, each in a process of its own; the names of those done.
@@ -89,6 +91,7 @@ def train_baselines(
 
     Args:
         winner: record of the final training.
+        begin: told the seconds that all will take, None where that is not known.
         in_one_process: CPU seconds alone count.
 
     Raises:
@@ -98,6 +101,7 @@ def train_baselines(
     place = _place(len(config.baselines), num_cores=num_cores, winner=winner)
     decided: dict[str, Any] = dict(notes.get(_NOTE) or {})
     cost = _cost(workspace, notes, winner, place, in_one_process=in_one_process)
+    begin(None if cost.max_seconds is None else cost.max_seconds * place.rounds)
 
     def leave_out(name: str, found: Decided, error: ArchsmithError) -> None:
         reason = str(error).split("\n", 1)[0]

@@ -8,7 +8,7 @@ from the store alone.
 
 import time
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -239,8 +239,6 @@ class Pipeline:
         the names of those that are there now."""
         if not self.config.baselines:
             return []
-        budget = self.budget
-        self.begin("train the baselines", None if budget is None else budget.baselines_seconds)
         return train_baselines(
             self.workspace,
             recipe=recipe,
@@ -248,6 +246,7 @@ class Pipeline:
             watcher=self.watcher,
             num_cores=self.threads,
             winner=winner_record,
+            begin=partial(self.begin, "train the baselines"),
             in_one_process=self.in_one_process,
         )
 
