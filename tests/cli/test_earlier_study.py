@@ -12,7 +12,7 @@ from archsmith.data.splits import Split
 from archsmith.strategies.law_guided import LawGuided
 from archsmith.trial import Problem
 from archsmith.workflow.search_config import load_search_config
-from archsmith.workflow.surrogate_check import SurrogateCheck
+from archsmith.workflow.surrogate_findings import SurrogateCheck
 from archsmith.workflow.workspace import Workspace
 from helpers_workflow import FinishedSearch, archsmith_here
 
