@@ -7,7 +7,8 @@ the policy of a supernet and sample without one; Optuna's by adapter where it is
 own samplers get a flat space of fourteen choices and a history of the same length, as they cannot
 express the other; its GP sampler is left out beyond --gp-trials. Each figure is the median of
 --repeats proposals, after one that is not counted; before each there is one result more, as in a
-search.
+search. With --rungs trials are trunks on a ladder, one in three of which goes on from each rung, so
+that a result is often one more of an old trial.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from collections.abc import Callable
 from archsmith import registry
 from archsmith.space import presets
 from archsmith.testing.toy import toy_metrics, toy_problem
-from archsmith.trial import Observation, TrialState
+from archsmith.trial import Observation, Problem, Rung, TrialState
 
 OF_SUPERNETS = ("darts", "enas")  # only a supernet's scores hold the policy they read
 OBJECTIVES = {1: ("bits_per_byte",), 2: ("bits_per_byte", "decode_ms_per_token")}
@@ -54,6 +55,44 @@ def make_history(space: object, count: int) -> list[Observation]:
     ]
 
 
+def ladder(count: int) -> list[Rung]:
+    """Rungs that end at 100 MB of text, each three times the one before."""
+    shares = [3.0 ** (place - count + 1) for place in range(count)]
+    return [
+        Rung(index=place, fraction=share, train_bytes=round(1e8 * share))
+        for place, share in enumerate(shares)
+    ]
+
+
+def climb(
+    history: list[Observation], rungs: list[Rung], num_results: int
+) -> tuple[list[Observation], int]:
+    """The history after so many results, and how many there are in all: every third trial goes on
+    from a rung, the later the higher it is."""
+    step = {rung.index: 3**rung.index for rung in rungs}
+    order = sorted(
+        (number * (1 + 0.3 * rung.index) + 4 * rung.index, number, rung.index)
+        for rung in rungs
+        for number in range(0, len(history), step[rung.index])
+    )
+    times: dict[int, list[float]] = {}
+    for time_, number, _ in order[:num_results]:
+        times.setdefault(number, []).append(time_)
+    found = []
+    for number, own in sorted(times.items()):
+        bits = history[number].metrics["bits_per_byte"]
+        scores = [bits + 0.5 * (64 * rung.fraction) ** -0.3 for rung in rungs[: len(own)]]
+        texts = [float(rung.train_bytes) for rung in rungs]
+        update = {
+            "metrics": {**history[number].metrics, "bits_per_byte": scores[-1]},
+            "rung": len(own) - 1,
+            "curve": tuple(zip(texts, scores, strict=False)),
+            "finished": tuple(own),
+        }
+        found.append(history[number].model_copy(update=update))
+    return found, len(order)
+
+
 def median_seconds(propose: Callable[[int], object], repeats: int) -> tuple[float, float]:
     """Median and largest CPU seconds of a call; the first call is not counted."""
     propose(0)
@@ -65,15 +104,29 @@ def median_seconds(propose: Callable[[int], object], repeats: int) -> tuple[floa
     return statistics.median(taken), max(taken)
 
 
-def time_ours(name: str, history: list[Observation], objectives: int, repeats: int) -> str:
+def time_ours(
+    name: str, history: list[Observation], objectives: int, repeats: int, num_rungs: int = 0
+) -> str:
     space = presets.portable(max_params="8M", quantizations=("Q4_0", "Q4_K_M", "Q8_0"))
     problem = toy_problem(space=space, limits=LIMITS[objectives], objectives=OBJECTIVES[objectives])
     strategy = registry.find("strategies", name)()
     shorter = len(history) - repeats
+    histories = [tuple(history[: shorter + number]) for number in range(repeats + 1)]
+    if num_rungs:
+        rungs = ladder(num_rungs)
+        problem = Problem(
+            space=space,
+            objectives=problem.objectives,
+            limits=problem.limits,
+            static_metrics=problem.static_metrics,
+            rungs=rungs,
+        )
+        _, total = climb(history, rungs, 0)
+        counts = range(total - repeats, total + 1)
+        histories = [tuple(climb(history, rungs, count)[0]) for count in counts]
 
     def propose(number: int) -> object:
-        known = tuple(history[: shorter + number])
-        return strategy.propose(problem, known, problem.rng(number))
+        return strategy.propose(problem, histories[number], problem.rng(number))
 
     return show(*median_seconds(propose, repeats))
 
@@ -118,6 +171,7 @@ def main() -> None:
     parser.add_argument("--objectives", type=int, nargs="+", default=[1, 2], choices=[1, 2])
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--gp-trials", type=int, default=1000)
+    parser.add_argument("--rungs", type=int, default=0, help="of a ladder trials are on; 0: none")
     parser.add_argument("--ours", nargs="+", default=measurable(), help="these of ours, or all")
     parser.add_argument("--without-optuna", action="store_true")
     arguments = parser.parse_args()
@@ -134,7 +188,9 @@ def main() -> None:
     for objectives in arguments.objectives:
         for count in arguments.trials:
             for name in arguments.ours:
-                figure = time_ours(name, history[:count], objectives, arguments.repeats)
+                figure = time_ours(
+                    name, history[:count], objectives, arguments.repeats, arguments.rungs
+                )
                 print(
                     f"{objectives} objectives, {count:6d} trials, {name:24s} {figure}", flush=True
                 )
