@@ -237,9 +237,9 @@ class Problem:
 
     Of the text, where they are known: `corpus_train_bytes`, how many different bytes there are to
     train on, and `corpus_bits_per_byte` of an n-gram model, as `archsmith.prior.predict` reads
-    them. Relative paths in a strategy's settings start from `root`. `final_bytes(point)` is the text
-    a point would be trained on in the end, where that is more than its rungs are: with a timeout
-    fast networks read more.
+    them. Relative paths in a strategy's settings start from `root`. `final_bytes(point)` is the
+    text a point would be trained on in the end, where that is more than its rungs are: with a
+    timeout fast networks read more.
     """
 
     def __init__(
