@@ -17,7 +17,7 @@ from archsmith.workflow.selection import Finalist, FinalistRun
 from archsmith.workflow.watcher import Watcher
 from helpers_workflow import FinishedSearch, budget, one_core
 
-DONE = SimpleNamespace(record=SimpleNamespace(flops=1.0))
+DONE = SimpleNamespace(record=SimpleNamespace(flops=1.0, wall_seconds=1.0))
 
 
 class Impatient(Watcher):

@@ -41,7 +41,16 @@ class OptunaNsga2(Strategy):
         )
 
     def _sampler(self, optuna: Any, seed: int, num_groups: int) -> Any:
-        return optuna.samplers.NSGAIISampler(population_size=self.population_size, seed=seed)
+        sampler = optuna.samplers.NSGAIISampler(population_size=self.population_size, seed=seed)
+        chosen = sampler.get_parent_population
+
+        def in_order(study: Any, generation: int) -> list[Any]:
+            return sorted(chosen(study, generation), key=lambda trial: trial.number)
+
+        # by rank when parents are chosen, by number when they are remembered: a search that goes
+        # on after a kill would draw others (no subclass: its name would be another cache's)
+        sampler.get_parent_population = in_order
+        return sampler
 
     def _attributes(self, optuna: Any, told: int) -> Mapping[str, Any]:
         key = optuna.samplers.NSGAIISampler._get_generation_key()
