@@ -9,8 +9,9 @@ initial weights, so the same history gives the same controller. A history that c
 seen last continues its training. One in which an earlier trial changed (it was promoted, or a score
 came late) is learned from the beginning, about 4 ms a trial: seconds after a thousand.
 
-What was drawn and breaks a limit known beforehand, or names no row of a recorded table, is replaced
-by the nearest point that may be tried, and it is that point the network learns from.
+What was drawn and breaks a limit known beforehand, or names no row of a recorded table, is drawn
+anew. Where all draws are such, the nearest point that may be tried stands in for the first, and it
+is that point the network learns from.
 
 Rewards are minus the objective in standard deviations of those seen so far, the mean over
 objectives where there are several; failed trials teach nothing.
@@ -58,9 +59,16 @@ class Controller(Strategy):
             policy = _policy(problem, self)
             policy.learn(finished(problem, history))
             known = {observation.architecture for observation in history}
+            refused = []
             for _ in range(_DRAWS):
                 for answer in policy.draw(_DRAWN_AT_ONCE, rng):
-                    yield from policy.choices.drafts(problem, answer, known, rng)
+                    point = policy.choices.point(answer)
+                    if point is not None:
+                        yield Draft(point)
+                    refused.append(answer)
+            # the gradient is that of what was drawn: what stands in for it comes last
+            for answer in refused:
+                yield from policy.choices.drafts(problem, answer, known, rng)
 
         return first_new(problem, history, rng, drafts, strategy=self.type)
 
