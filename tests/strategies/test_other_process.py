@@ -21,8 +21,8 @@ for name in registry.names("strategies"):
     make = registry.find("strategies", name)
     strategy = make(iterations=3, pool_size=16) if guided else make()
     dear = guided or name in ("bananas", "controller", "optuna_nsga2", "optuna_tpe")
-    wide = run_search(strategy, toy_problem(), 12 if dear else 30)
-    narrow = run_search(strategy, toy_problem(space=space), 12 if dear else 60)
+    wide = run_search(strategy, toy_problem(), 8 if dear else 30)
+    narrow = run_search(strategy, toy_problem(space=space), 8 if dear else 60)
     print(name, [o.architecture.hash for o in (*wide, *narrow)])
 """
 
