@@ -93,9 +93,10 @@ def learn(
     """The metric's surrogate. Raises EvaluationError where none can be fitted."""
     known = metric(history, name)
     knows_text = _knows_text(problem, known)
-    first = known[: _fitted_at(len(known), settings.refit_share)]
     if knows_text and name == _BITS:
         known, first = _with_curves(history, known), _first_results(problem, history, settings)
+    else:
+        first = known[: _fitted_at(len(known), settings.refit_share)]
     # of the fitted ones alone: else every result would ask for another fit
     values = np.array([one.value for one in first])
     names = tuple(features(problem, known[0].point))
@@ -118,11 +119,11 @@ def learn(
 
     def readings(some: Sequence[Known]) -> list[Reading]:
         # the best of these, whatever came later: else every result would ask for another fit
-        then = [trial for trial in trials if trial.number <= some[-1].number]
         if any(one.along for one in some):  # who was promoted since is not known either
             order = sorted(some, key=lambda one: (-one.rung, one.value))
             priority = {one.number: place for place, one in enumerate(order)}
         else:
+            then = [trial for trial in trials if trial.number <= some[-1].number]
             priority = {then[index].number: place for place, index in enumerate(by_merit(then))}
         chosen = _choose(some, priority, own_room)
         own = [
@@ -232,8 +233,8 @@ def _earlier(
             knows_text=knows_text,
             own_bits_per_byte=_difficulty(problem, name),
         )
-        change = transform(np.array([reading.value for reading in of_file])) if of_file else None
-        if change is not None:
+        if of_file:
+            change = transform(np.array([reading.value for reading in of_file]))
             found += [one._replace(value=change(one.value), source=path) for one in of_file]
     return found
 

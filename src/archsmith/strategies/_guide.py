@@ -84,7 +84,7 @@ def rank(
             ]
             reference = _reference(trials, outputs[: len(problem.objectives)])
             gain = _gain(new, old, waiting, outputs, constraints, reference, seed=seed)
-    except (RuntimeError, ValueError, IndexError) as error:
+    except (RuntimeError, ValueError) as error:
         raise EvaluationError(f"no improvement can be computed: {error}") from error
     about = ", ".join(
         f"{name} by {output.description}"

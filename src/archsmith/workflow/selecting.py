@@ -6,6 +6,7 @@ killed goes on where it was and comes to the same winner.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from archsmith.architecture.tree import Architecture
@@ -17,7 +18,7 @@ from archsmith.runtime.search import broken_limits
 from archsmith.store.records import JobKind, TrialRecord
 from archsmith.units import format_seconds
 from archsmith.workflow.finalist_jobs import FinalistJobs, room_left, seconds_taken
-from archsmith.workflow.foresight import Foresight, Horizon, law_gain, readings
+from archsmith.workflow.foresight import Foresight, Gain, Horizon, law_gain, readings
 from archsmith.workflow.planning import REPEATS_SHARE, cools_finalists, may_repeat
 from archsmith.workflow.repeats import (
     Candidate,
@@ -131,12 +132,15 @@ class Selecting:
         )
 
     def _foresight(self, trials: Sequence[TrialRecord]) -> Foresight:
-        def gain(architecture: Architecture, now: float, then: float) -> float:
-            by_law = law_gain(
+        @cache  # the suggestion is read where the law is asked, and once
+        def law() -> Gain:
+            return law_gain(
                 corpus_bits_per_byte=self.suggestion().corpus_bits_per_byte,
                 corpus_train_bytes=self.jobs.workspace.corpus.split_bytes(Split.TRAIN),
             )
-            return by_law(architecture, now, then)
+
+        def gain(architecture: Architecture, now: float, then: float) -> float:
+            return law()(architecture, now, then)
 
         return Foresight.of_trials(trials, self.horizon, gain)
 
