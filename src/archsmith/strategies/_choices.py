@@ -108,13 +108,19 @@ class Choices:
             yield Draft(point)
             if problem.feasible(point):
                 return
+        yield from self.instead(problem, answer, known, rng)
+
+    def instead(
+        self, problem: Problem, answer: Answer, known: Container[Any], rng: random.Random
+    ) -> Iterator[Draft]:
+        """The point that stands in for an answer's own, or nothing where none is found."""
         by_distance = getattr(self._space, "by_distance", None)
         if by_distance is not None:
             for row in by_distance(answer.options):
                 if row not in known and problem.feasible(row):
                     yield Draft(row, note=NEAREST)
                     return
-        elif point is not None:
+        elif (point := self.point(answer)) is not None:
             near = nearest_feasible(problem, point, rng)
             if near is not None:
                 yield Draft(near, note=NEAREST)

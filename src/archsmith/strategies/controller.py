@@ -31,7 +31,7 @@ from archsmith.strategies._drafts import Draft, Finished, finished, first_new
 from archsmith.strategies.base import Strategy
 from archsmith.trial import Observation, Problem, Proposal
 
-_DRAWN_AT_ONCE, _DRAWS = 16, 2
+_DRAWN_AT_ONCE, _DRAWS = 12, 2  # fewer than all drafts looked at, or nothing could stand in
 _SPAN = 0.08  # initial weights, uniform
 _MOST = 3.0  # standard deviations a reward may be away
 
@@ -68,7 +68,7 @@ class Controller(Strategy):
                     refused.append(answer)
             # the gradient is that of what was drawn: what stands in for it comes last
             for answer in refused:
-                yield from policy.choices.drafts(problem, answer, known, rng)
+                yield from policy.choices.instead(problem, answer, known, rng)
 
         return first_new(problem, history, rng, drafts, strategy=self.type)
 
