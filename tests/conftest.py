@@ -2,8 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
+
+if TYPE_CHECKING:
+    from helpers_workflow import FinishedSearch
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -19,3 +24,15 @@ def real_texts() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("set ARCHSMITH_TEST_DATA to a folder of real texts to run this test")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> "FinishedSearch":
+    """A finished search; read only. The first of several test processes runs it for all."""
+    from helpers_workflow import finished_search  # imports what few tests need
+
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # of the whole test run
+    with FileLock(base / "finished-search.lock"):
+        return finished_search(base)
