@@ -168,12 +168,14 @@ def make_search(folder: Path, **changes: str) -> FinishedSearch:
 
 def finished_search(base: Path) -> FinishedSearch:
     """The finished search below `base`, run if it is not there yet."""
-    folder = base / "finished-search"
-    if not folder.is_dir():
-        making = make_search(base / f"unfinished-search-{os.getpid()}")
+    folder, done = base / "finished-search", base / "finished-search.done"
+    if not done.exists():
+        if folder.exists():
+            raise RuntimeError("the search did not come to its end in another test process")
+        made = make_search(folder)
         with one_core():
-            making.pipeline().run()
-        making.copy(folder)
+            made.pipeline().run()
+        done.touch()
     return FinishedSearch(folder)
 
 
