@@ -12,6 +12,7 @@ import argparse
 import os
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,17 +29,18 @@ RUNS = Path(__file__).parents[1] / "2026-11-22-prior" / "runs.csv"
 NAMES = {"wikitext2": "wikitext2", "stdlib": "python"}  # as the prior's table calls them
 
 
+@cache
+def prior_without(corpora: tuple[str, ...]) -> Prior:
+    """The prior fitted to the runs on all other corpora."""
+    return fitting.make_prior([one for one in fitting.read_runs(RUNS) if one.corpus not in corpora])
+
+
 def priors(corpus: str) -> dict[str, Prior]:
     """The prior by what it was fitted to."""
-    runs = fitting.read_runs(RUNS)
-    left_out = {
-        "all four corpora": (),
-        "all but this one": (NAMES[corpus],),
-        "novels and textbooks alone": tuple(NAMES.values()),
-    }
     return {
-        name: fitting.make_prior([one for one in runs if one.corpus not in names])
-        for name, names in left_out.items()
+        "all four corpora": prior_without(()),
+        "all but this one": prior_without((NAMES[corpus],)),
+        "novels and textbooks alone": prior_without(tuple(NAMES.values())),
     }
 
 
@@ -47,8 +49,7 @@ def suggested(data: Path, output_dir: Path, corpus: str, prior: Prior) -> Sugges
     archsmith.prior.shipped = lambda: prior
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        for shared in ("corpus", "tokenizers", "tokens"):
-            (place / shared).symlink_to(live.prepared(output_dir, corpus).resolve() / shared)
+        live.link_prepared(output_dir, corpus, place)
         pipeline = live.make_pipeline(live.config_of(data, corpus, "random", 1), place)
         pipeline.prepare()
         return pipeline.suggestion()

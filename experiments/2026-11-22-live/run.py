@@ -250,8 +250,7 @@ def run_arm(data: Path, output_dir: Path, corpus: str, arm: str, seed: int) -> N
     folder = output_dir / corpus / f"{arm}-{seed}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for shared in ("corpus", "tokenizers", "tokens"):
-        (folder / shared).symlink_to(prepared(output_dir, corpus) / shared)
+    link_prepared(output_dir, corpus, folder)
     pipeline = make_pipeline(config_of(data, corpus, arm, seed), folder)
     pipeline.prepare()
     assert pipeline.workspace.bytes_per_token
@@ -310,6 +309,12 @@ def prepare(data: Path, output_dir: Path, corpus: str) -> None:
     for size in VOCABULARIES:
         pipeline.workspace.tokens(Split.TEST, size)
     (folder / "done").touch()
+
+
+def link_prepared(output_dir: Path, corpus: str, folder: Path) -> None:
+    """Let a run's folder begin with what is prepared."""
+    for shared in ("corpus", "tokenizers", "tokens"):
+        (folder / shared).symlink_to(prepared(output_dir, corpus).resolve() / shared)
 
 
 def prepared(output_dir: Path, corpus: str) -> Path:

@@ -27,7 +27,7 @@ def perturbed(architecture):
     return model
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(architecture=architectures)
 def test_fast_path_is_the_plain_function_with_the_plain_gradient(architecture):
     torch.manual_seed(0)

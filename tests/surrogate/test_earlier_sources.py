@@ -22,12 +22,13 @@ def error(own, earlier, fresh):
 
 @pytest.mark.parametrize("count", [3, 8])
 def test_another_corpus_never_harms_and_helps_where_there_is_little(count):
-    alone, beside = [], {"shift 1": [], "factor 1.3": []}
+    alone, beside = [], {"shift .4": [], "shift 1": [], "factor 1.3": []}
     for seed in range(3):
         readings = draw_readings(count + 40, seed=seed)
         own, fresh = readings[:count], readings[count:]
         other = draw_readings(40, seed=100 + seed)
         alone.append(error(own, [], fresh))
+        beside["shift .4"].append(error(own, of_another_corpus(other, shift=0.4), fresh))
         beside["shift 1"].append(error(own, of_another_corpus(other, shift=1.0), fresh))
         beside["factor 1.3"].append(error(own, of_another_corpus(other, factor=1.3), fresh))
     for errors in beside.values():
