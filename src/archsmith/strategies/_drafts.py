@@ -13,7 +13,7 @@ from archsmith.errors import InfeasibleError
 from archsmith.space.feasible import sample_feasible
 from archsmith.trial import Observation, Problem, Proposal, TrialState
 
-_DRAFTS = 30  # drafts that may turn out known or infeasible before plain sampling
+DRAFTS = 30  # drafts that may turn out known or infeasible before plain sampling
 _SAMPLES = 100  # feasible samples that may turn out known before the space counts as exhausted
 _ENUMERABLE = 20_000  # spaces up to this size are walked through to find what is left
 _COMPARED_AT_ONCE = 512  # trials, each with all others: 5 MB per mask at 10,000
@@ -66,7 +66,7 @@ def first_new(
                 parents=draft.parents,
                 note=draft.note,
             )
-        if attempt >= _DRAFTS:
+        if attempt >= DRAFTS:
             break
     for _ in range(_SAMPLES):
         point = sample_feasible(problem, rng)

@@ -27,11 +27,12 @@ from typing import Any, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from archsmith.strategies._choices import Answer, Choices
-from archsmith.strategies._drafts import Draft, Finished, finished, first_new
+from archsmith.strategies._drafts import DRAFTS, Draft, Finished, finished, first_new
 from archsmith.strategies.base import Strategy
 from archsmith.trial import Observation, Problem, Proposal
 
-_DRAWN_AT_ONCE, _DRAWS = 12, 2  # fewer than all drafts looked at, or nothing could stand in
+_DRAWS = 2
+_DRAWN_AT_ONCE = 2 * DRAFTS // 5  # which leaves a fifth of the drafts for what stands in
 _SPAN = 0.08  # initial weights, uniform
 _MOST = 3.0  # standard deviations a reward may be away
 
