@@ -21,7 +21,10 @@ def test_the_phases_add_up_to_the_timeout(total, calibrate, num_baselines, num_c
         lone_threads=num_cores,
     )
     assert sum(seconds for _, seconds in budget.lines()) == pytest.approx(total)
-    assert all(seconds >= 0 for _, seconds in budget.lines())
+    assert all(seconds > 0 for _, seconds in budget.lines())
+    named = {phase for phase, _ in budget.lines()}
+    assert ("calibrate the learning rate" in named) is (budget.calibration_seconds > 0)
+    assert ("baselines" in named) is (num_baselines > 0)
 
 
 @settings(max_examples=50)

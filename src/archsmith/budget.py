@@ -34,8 +34,8 @@ class Budget(Spec):
     baselines_seconds: float = 0.0
 
     def lines(self) -> list[tuple[str, float]]:
-        """(phase, seconds) in the order the phases run."""
-        return [
+        """(phase, seconds) in the order the phases run, without those that get no time."""
+        phases = [
             ("prepare corpus and tokenizer", self.prepare_seconds),
             ("calibrate the learning rate", self.calibration_seconds),
             ("search", self.search_seconds),
@@ -43,6 +43,7 @@ class Budget(Spec):
             ("baselines", self.baselines_seconds),
             ("export, check and score", self.export_seconds),
         ]
+        return [(phase, seconds) for phase, seconds in phases if seconds]
 
 
 class Arrangement(NamedTuple):

@@ -23,7 +23,7 @@ from archsmith.data.token_file import TokenFile
 from archsmith.data.tokenizer import Tokenizer
 from archsmith.errors import CheckpointError
 from archsmith.evaluators.base import Evaluator, Progress, Request, Result
-from archsmith.evaluators.trunk_training import CLOCKS, TrunkTraining
+from archsmith.evaluators.trunk_training import TrunkTraining
 from archsmith.export.layout import prefix_num_bytes
 from archsmith.export.roundtrip import quantize_dequantize
 from archsmith.model.elastic import require_inside
@@ -31,6 +31,7 @@ from archsmith.model.transformer import load_numpy, to_numpy
 from archsmith.space.elastic import elastic
 from archsmith.space.presets import SpaceConfig
 from archsmith.train.checkpoint import MANIFEST
+from archsmith.train.clocks import CLOCKS
 from archsmith.train.precision import choose_device
 from archsmith.train.scoring import score_model
 from archsmith.train.supernet import (

@@ -24,6 +24,7 @@ from archsmith.export.roundtrip import quantize_dequantize
 from archsmith.model.transformer import Transformer, load_numpy, to_numpy
 from archsmith.train import checkpoint
 from archsmith.train.balancing import expert_details
+from archsmith.train.clocks import CLOCKS
 from archsmith.train.precision import dtype_name
 from archsmith.train.recipe import Recipe
 from archsmith.train.scoring import score_model
@@ -33,7 +34,6 @@ from archsmith.trial import Rung
 
 TRUNK_FOLDER = "trunk"
 _CURVE_GROWTH = 1.03  # bytes between two kept readings, as a ratio
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 class TrunkTraining(Evaluator):

@@ -4,7 +4,6 @@ Where it is tuned, its short runs are part of the cost, and the best of their tr
 all the rest. Begun again it does what is left, in the time or FLOPs that are left.
 """
 
-import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from archsmith.data.splits import Split
 from archsmith.data.token_file import TokenFile
 from archsmith.data.tokenizer import Tokenizer
 from archsmith.evaluators.base import Progress
+from archsmith.train.clocks import CLOCKS
 from archsmith.train.recipe import Recipe
 from archsmith.workflow.arm_tuning import (
     Start,
@@ -38,7 +38,6 @@ from archsmith.workflow.model_folder import (
 from archsmith.workflow.throughput import training_tokens_per_second
 from archsmith.workflow.training import train_interruptibly
 
-CLOCKS = {"wall": time.monotonic, "cpu": time.process_time}
 # A shape's speed is measured over so many seconds, or two updates.
 _SPEED_SECONDS = 0.3
 
