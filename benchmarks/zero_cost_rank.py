@@ -7,7 +7,12 @@
 random networks itself, each on the same bytes of text, cools them down and scores them on held-out
 text; a second start goes on. Both compute the proxies of `archsmith.evaluators.zero_cost` for the
 same networks, and print tau between proxy and minus bits per byte: 1 is the same order, 0 no
-relation. Intervals: percentile bootstrap over networks.
+relation.
+
+Tau is that of all pairs of networks, of pairs with the same vocabulary, and of pairs whose
+parameter counts differ by a factor of `CLOSE` at most, where a proxy that only counts parameters
+shows nothing. The vocabulary itself stands in the table as if it were a proxy: what ranks like it
+may do no more than tell it. Intervals: percentile bootstrap over networks.
 """
 
 import argparse
@@ -16,9 +21,9 @@ import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import kendalltau
 
 from archsmith.architecture.tree import Architecture
 from archsmith.config import canonical_json
@@ -36,12 +41,19 @@ from archsmith.store.store import connect
 from archsmith.train.recipe import Recipe
 from archsmith.trial import Rung
 
-VOCABULARIES = (512, 1024, 2048)
-CONTEXT_BYTES = 512
-Pairs = list[tuple[dict[str, float], float]]
+CONTEXT_TOKENS = 256  # of the networks that a sweep trains
+CLOSE = 1.25
 
 
-def of_study(storage: str, name: str, folder: Path) -> Pairs:
+class Ranked(NamedTuple):
+    """A network with its proxies before training and what training made of it."""
+
+    architecture: Architecture
+    proxies: dict[str, float]
+    bits_per_byte: float
+
+
+def of_study(storage: str, name: str, folder: Path) -> list[Ranked]:
     """Proxies and bits per byte of a study's trials."""
     store = connect(storage, read_only=True)
     trained_by = stored_evaluator(store, name)
@@ -54,11 +66,11 @@ def of_study(storage: str, name: str, folder: Path) -> Pairs:
         corpus=trained_by.corpus,
         tokenizer=trained_by.tokenizer,
         token_files=trained_by.token_files,
-        context_bytes=CONTEXT_BYTES,
     )
     print(f"study {name}, rung {rung}")
     return [
-        (
+        Ranked(
+            trial.architecture,
             dict(proxy.evaluate(_request(trial.architecture, folder)).metrics),
             trial.metrics_at(rung)["bits_per_byte"],
         )
@@ -68,13 +80,20 @@ def of_study(storage: str, name: str, folder: Path) -> Pairs:
 
 
 def of_sweep(
-    files: Sequence[str], folder: Path, *, networks: int, train_bytes: int, seed: int
-) -> Pairs:
-    """Train random networks of the portable space and of the experts' one; kept in a file."""
+    files: Sequence[str],
+    folder: Path,
+    *,
+    networks: int,
+    vocab_sizes: Sequence[int],
+    params: tuple[float, float],
+    train_bytes: int,
+    seed: int,
+) -> list[Ranked]:
+    """Train random networks of the portable space and of the experts' one; kept in files."""
     config = CorpusConfig(files=tuple(files), near_duplicates=False)
     corpus = Corpus.prepare(config, folder / "corpus")
     if not (folder / "tokenizer.json").is_file():
-        Tokenizer.train(corpus, vocab_size=max(VOCABULARIES)).save(folder / "tokenizer.json")
+        Tokenizer.train(corpus, vocab_size=max(vocab_sizes)).save(folder / "tokenizer.json")
     parts = {
         "corpus": folder / "corpus",
         "tokenizer": folder / "tokenizer.json",
@@ -83,67 +102,98 @@ def of_sweep(
     training = TrunkTraining(
         **parts,
         recipe=Recipe(batch_tokens=512, warmup_steps=20, dtype="float32"),
-        protocol=ScoringProtocol(
-            context_bytes=CONTEXT_BYTES, stride_bytes=CONTEXT_BYTES // 2, max_bytes=1 << 16
-        ),
+        protocol=ScoringProtocol(context_bytes=512, stride_bytes=256, max_bytes=1 << 16),
         quantized=False,
         clock="cpu",
     )
-    proxy = ZeroCost(**parts, context_bytes=CONTEXT_BYTES)
-    pairs: Pairs = []
-    for number, architecture in enumerate(draw(networks, seed=seed)):
-        path = folder / f"network-{number}-{architecture.hash[:8]}.json"
+    proxy = ZeroCost(**parts)
+    ranked: list[Ranked] = []
+    for number, network in enumerate(
+        draw(networks, vocab_sizes=vocab_sizes, params=params, seed=seed)
+    ):
+        path = folder / f"network-{number}-{network.hash[:8]}.json"
         if not path.is_file():
-            options = {"cooldown": True}
             rung = Rung(index=0, fraction=1.0, train_bytes=train_bytes)
             trained = training.evaluate(
-                _request(architecture, folder / path.stem, rung=rung, options=options)
+                _request(network, folder / path.stem, rung=rung, options={"cooldown": True})
             )
-            found = proxy.evaluate(_request(architecture, folder))
-            metrics = {**found.metrics, **trained.metrics}
-            path.write_text(
-                json.dumps({"metrics": metrics, "tree": json.loads(canonical_json(architecture))})
-            )
+            tree = json.loads(canonical_json(network))
+            path.write_text(json.dumps({"metrics": dict(trained.metrics), "tree": tree}))
         metrics = json.loads(path.read_text())["metrics"]
         print(
-            f"{architecture.summary()}: {metrics['bits_per_byte']:.4f} bits per byte after "
+            f"{network.summary()}: {metrics['bits_per_byte']:.4f} bits per byte after "
             f"{metrics['train_seconds']:.0f} CPU seconds",
             flush=True,
         )
-        pairs.append(({name: metrics[name] for name in PROXIES}, metrics["bits_per_byte"]))
-    return pairs
+        found = proxy.evaluate(_request(network, folder)).metrics
+        ranked.append(Ranked(network, dict(found), metrics["bits_per_byte"]))
+    return ranked
 
 
-def draw(count: int, *, seed: int) -> list[Architecture]:
-    """Random networks of 60K to 900K parameters; every fourth has experts."""
+def draw(
+    count: int, *, vocab_sizes: Sequence[int], params: tuple[float, float], seed: int
+) -> list[Architecture]:
+    """Random networks of so many parameters; every fourth has experts."""
     rng, found = random.Random(seed), []
-    spaces = {
-        name: SpaceConfig(preset=name).build([Vocabulary(size, 256) for size in VOCABULARIES])
-        for name in ("portable", "moe")
-    }
+    vocabularies = [Vocabulary(size, CONTEXT_TOKENS) for size in vocab_sizes]
+    spaces = {name: SpaceConfig(preset=name).build(vocabularies) for name in ("portable", "moe")}
+    low, high = params
     while len(found) < count:
         space = spaces["moe" if len(found) % 4 == 3 else "portable"]
         point = space.sample(rng)
-        if 6e4 <= point.num_params <= 9e5 and point.num_hidden_layers <= 6 and point not in found:
+        if low <= point.num_params <= high and point.num_hidden_layers <= 6 and point not in found:
             found.append(point)
     return found
 
 
-def table(pairs: Pairs, *, seed: int = 0, draws: int = 2000) -> str:
-    """Markdown: tau of each proxy with its interval, the largest first."""
-    scores = -np.array([score for _, score in pairs])
+def table(ranked: Sequence[Ranked], *, seed: int = 0, draws: int = 2000) -> str:
+    """Markdown: tau of each proxy with its interval for each set of pairs, the largest first."""
+    sizes = np.array([one.architecture.num_params for one in ranked])
+    vocabularies = np.array([one.architecture.vocab_size for one in ranked])
+    close = np.maximum(sizes[:, None] / sizes, sizes / sizes[:, None]) <= CLOSE
+    same = vocabularies[:, None] == vocabularies
+    sets = {"all": np.ones_like(same), "one vocabulary": same, "and close in size": same & close}
+    scores = -np.array([one.bits_per_byte for one in ranked])
     rng = np.random.default_rng(seed)
-    samples = rng.integers(0, len(scores), (draws, len(scores)))
+    samples = rng.integers(0, len(ranked), (draws, len(ranked)))
+    times = np.stack([np.bincount(one, minlength=len(ranked)) for one in samples])
     rows = []
-    for name in PROXIES:
-        values = np.array([found[name] for found, _ in pairs])
-        tau = float(kendalltau(values, scores).statistic)
-        drawn = [kendalltau(values[one], scores[one]).statistic for one in samples]
-        low, high = np.nanpercentile(drawn, [2.5, 97.5])
-        rows.append((tau, f"| {name} | {tau:+.2f} | [{low:+.2f}, {high:+.2f}] |"))
-    head = ["| proxy | Kendall tau | 95 % interval |", "| --- | --- | --- |"]
+    for name in ("vocab_size", *PROXIES):
+        values = vocabularies if name == "vocab_size" else [one.proxies[name] for one in ranked]
+        found = [tau(np.array(values), scores, among, times) for among in sets.values()]
+        cells = " | ".join(_cell(point, drawn) for point, drawn in found)
+        rows.append((found[0][0], f"| {name} | {cells} |"))
+    pairs = [f"{name}: {(np.triu(among, 1)).sum()} pairs" for name, among in sets.items()]
+    head = [f"| proxy | {' | '.join(pairs)} |", "| --- " * (1 + len(sets)) + "|"]
     ordered = sorted(rows, key=lambda row: -row[0] if math.isfinite(row[0]) else 9)
     return "\n".join([*head, *(line for _, line in ordered)])
+
+
+def tau(
+    x: np.ndarray, y: np.ndarray, among: np.ndarray, times: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Kendall's tau-b over the pairs `among`, and of each draw that has each network so often.
+
+    nan where no pair is left that both put into an order.
+    """
+    x_order, y_order = (np.sign(one[:, None] - one) * among for one in (x, y))
+
+    def of(weights: np.ndarray) -> np.ndarray:
+        both, of_x, of_y = (
+            np.einsum("di,ij,dj->d", weights, product, weights, optimize=True)
+            for product in (x_order * y_order, x_order**2, y_order**2)
+        )
+        with np.errstate(invalid="ignore"):
+            return both / np.sqrt(of_x * of_y)
+
+    return float(of(np.ones((1, len(x))))[0]), of(times.astype(float))
+
+
+def _cell(point: float, drawn: np.ndarray) -> str:
+    if not math.isfinite(point):
+        return "-"
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    return f"{point:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def _request(
@@ -159,7 +209,7 @@ def _request(
     )
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     kinds = parser.add_subparsers(dest="kind", required=True)
     study = kinds.add_parser("study")
@@ -168,20 +218,22 @@ def main() -> None:
     sweep = kinds.add_parser("sweep")
     sweep.add_argument("files", nargs="+")
     sweep.add_argument("--networks", type=int, default=10)
+    sweep.add_argument("--vocab-sizes", type=int, nargs="+", default=[512, 1024, 2048])
+    sweep.add_argument("--params", type=float, nargs=2, default=[6e4, 9e5])
     sweep.add_argument("--train-bytes", type=int, default=300_000)
     sweep.add_argument("--seed", type=int, default=0)
     for one in (study, sweep):
         one.add_argument("--output-dir", type=Path, default=Path("zero-cost"))
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     given.output_dir.mkdir(parents=True, exist_ok=True)
     if given.kind == "study":
-        pairs = of_study(given.storage, given.name, given.output_dir)
+        ranked = of_study(given.storage, given.name, given.output_dir)
     else:
-        pairs = of_sweep(
-            given.files, given.output_dir, networks=given.networks,
-            train_bytes=given.train_bytes, seed=given.seed,
+        ranked = of_sweep(
+            given.files, given.output_dir, networks=given.networks, vocab_sizes=given.vocab_sizes,
+            params=tuple(given.params), train_bytes=given.train_bytes, seed=given.seed,
         )  # fmt: skip
-    print(f"\n{len(pairs)} networks\n\n{table(pairs)}")
+    print(f"\n{len(ranked)} networks\n\n{table(ranked)}")
 
 
 if __name__ == "__main__":

@@ -158,7 +158,7 @@ def candidate_start(report: Report) -> Iterator[str]:
     yield from table(headings, rows)
     yield ""
     yield (
-        f"Promised: a median of {report['promised_median_cpu_ms']:.0f} ms of CPU, for the fork and "
+        f"The aim: a median of {report['promised_median_cpu_ms']:.0f} ms of CPU, for the fork and "
         "for the next candidate."
     )
 

@@ -46,7 +46,7 @@ VOCABULARIES = (512, 1024, 2048, 4096, 8192)
 PRIMARY = ("law_guided", "parameter_maximizer")
 PRIMARY_SEEDS, OTHER_SEEDS = range(1, 6), range(1, 3)
 RATE_FACTORS = (0.5, 1.0, 2.0)
-# Three to eight candidates fit in the time to search: five start points, as by default, would be
+# One to eight candidates fit in the time to search: five start points, as by default, would be
 # all of them, and so would a generation of 20.
 SEARCHES: dict[str, dict[str, Any]] = {
     "law_guided": {"type": "law_guided", "num_start": 1},

@@ -2,8 +2,9 @@
 
     python table.py OUT [--csv runs.csv]
 
-The primary comparison and its margin stand in `run.py`, fixed before the first run. Written anew at
-any moment: arms without a run yet are left out, seeds that only one of two arms has are unpaired.
+The primary comparison stands in `run.py` and its margin here, both from before the first run that
+counts. Written anew at any moment: arms without a run yet are left out, seeds that only one of two
+arms has are unpaired.
 """
 
 import argparse
