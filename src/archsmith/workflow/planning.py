@@ -13,7 +13,7 @@ from archsmith.workflow.foresight import Horizon
 from archsmith.workflow.search_config import PlanConfig, SearchConfig
 from archsmith.workflow.suggestion import Suggestion
 from archsmith.workflow.supernet_config import SupernetConfig
-from archsmith.workflow.tasks import SIGNAL, search_objectives
+from archsmith.workflow.tasks import LEARNED, SIGNAL, search_objectives
 
 # No rung ends before so many updates, nor before twice the warm-up.
 LEAST_UPDATES = 200
@@ -62,14 +62,23 @@ def plan_ladder(
 
 
 def plan_halving(config: SearchConfig, budget: Budget | None) -> Halving:
-    """The strategy's own discipline, else the ladder: with the loss as the one thing learned, from
-    trainings, it halves by what is predicted for the final training."""
+    """The strategy's own discipline, else the ladder: with the loss as the one objective that is
+    learned, from trainings, it halves by the loss predicted for the final training, beside what
+    other objectives are known to be before any."""
     own: Halving | None = config.strategy.halving()
-    learned = search_objectives(config.objectives)
     seconds = None
-    if budget is not None and learned == (SIGNAL,) and config.shared_weights is None:
+    if budget is not None and _foresees(config):
         seconds = budget.training_seconds or None
     return own or Halving(eta=config.plan.reduction_factor, horizon_seconds=seconds)
+
+
+def _foresees(config: SearchConfig) -> bool:
+    """Whether a prediction of the loss tells who will be ahead."""
+    objectives = search_objectives(config.objectives)
+    learned = [name for name in objectives if name in LEARNED]
+    # halving takes the first objective for the learned one
+    first = objectives[0] == SIGNAL
+    return first and learned == [SIGNAL] and config.shared_weights is None
 
 
 def plan_horizon(config: SearchConfig, budget: Budget | None) -> Horizon:

@@ -12,6 +12,8 @@ from archsmith.evaluators.task import evaluate_task
 
 _PREFIX = "task:"
 SIGNAL = "bits_per_byte"
+# What training alone tells. Every other metric of a network is computed or measured before it.
+LEARNED = frozenset({SIGNAL, "train_seconds"})
 
 
 def is_task(objective: str) -> bool:
