@@ -197,8 +197,9 @@ def residuals(folder: Path) -> None:
 
 
 def figure(values: np.ndarray, *, digits: int = 4, sign: str = "") -> str:
-    mean, low, high = mean_interval(values)
-    return f"{mean:{sign}.{digits}f} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
+    found = mean_interval(values)
+    mean, low, high = (f"{value:{sign}.{digits}f}" for value in found)
+    return f"{mean} [{low}, {high}]" if found.has_ends else mean
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ from archsmith import registry
 from archsmith.cli.main import main
 from archsmith.errors import ConfigError
 from archsmith.replay.curves import Truth, band, mean_interval
-from archsmith.replay.outcome import replay_json
+from archsmith.replay.description import describe
+from archsmith.replay.outcome import replay_json, show_interval
 from archsmith.replay.repeat import search_table
 from archsmith.replay.run import read_strategy, replay
 from archsmith.replay.table import load_table
@@ -45,6 +46,7 @@ def test_the_front_covers_everything_and_a_corner_its_part(path):
     everything = truth.curve(range(18), seed=0)
     assert np.all(np.diff(everything) > -0.5)
     assert truth.measure == "hypervolume_share"
+    assert truth.reference == 1
     # seen by the first seed, the c rows hide better ones
     assert 0.5 < everything[-1] < 1
     plain = load_table(path, DESCRIPTION, objectives=["latency", "num_params"])
@@ -54,14 +56,71 @@ def test_the_front_covers_everything_and_a_corner_its_part(path):
     assert Truth(plain).curve([row_of(plain, "c", "y", 4.0)], seed=0)[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("values", "shares"),
+    [
+        # reference (1.1, 1.1): 1.1 * 0.1 each, 0.01 of them together
+        ([(0, 1), (1, 0)], [0.11 / 0.21, 1]),
+        ([(1, 1), (0, 1), (1, 0)], [0.01 / 0.21, 0.11 / 0.21, 1]),
+    ],
+)
+def test_a_front_of_corners_is_measured_beyond_the_worst_values(tmp_path, values, shares):
+    recorded = [{"depth": n, "x": x, "y": y} for n, (x, y) in enumerate(values)]
+    description = describe(ordinal=["depth"], objectives=["x=x", "y=y"])
+    table = load_table(write_csv(tmp_path / "t.csv", recorded), description)
+    assert Truth(table).reference == 1.1
+    assert Truth(table).curve(range(len(values)), seed=0) == pytest.approx(shares)
+    found = replay(table, {"random": read_strategy("random")}, n_trials=len(values), repeats=2)
+    assert found.arms[0].mean[-1] == pytest.approx(1)
+    assert "measured to a tenth beyond the worst values" in found.measure_words
+
+
 def test_intervals_narrow_with_repeats_and_hold_the_mean():
     values = np.random.default_rng(0).normal(3, 1, size=400)
     wide, narrow = mean_interval(values[:25]), mean_interval(values)
     assert wide.low < wide.mean < wide.high
     assert narrow.high - narrow.low < 0.5 * (wide.high - wide.low)
     assert narrow.high - narrow.low == pytest.approx(2 * 1.96 / 20, rel=0.15)
-    low, high = band(np.tile([1.0, 2.0], (5, 1)))
-    assert low.tolist() == high.tolist() == [1, 2]
+    for repeats in (5, 20):
+        low, high = band(np.tile([1.0, 2.0], (repeats, 1)))
+        assert low.tolist() == high.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("repeats", [2, 3, 5, 9])
+def test_intervals_of_few_repeats_cover_what_they_say(repeats):
+    drawn = np.random.default_rng(repeats).normal(3, 1, size=(2000, repeats))
+    low, high = band(drawn.T, seed=0)
+    covered = np.mean((low <= 3) & (high >= 3))
+    assert covered == pytest.approx(0.95, abs=0.02)  # four standard errors
+    one = mean_interval(drawn[0])
+    assert (one.low, one.high) == (pytest.approx(low[0]), pytest.approx(high[0]))
+
+
+def test_intervals_from_ten_repeats_on_are_the_bootstrap_of_recorded_tables():
+    values = np.random.default_rng(0).normal(3, 1, size=10)
+    assert mean_interval(values) == pytest.approx(
+        (3.0846798109, 2.6326302611, 3.5515686239), abs=1e-9
+    )
+
+
+def test_one_repeat_has_no_interval(path, capsys):
+    found = mean_interval(np.array([2.5]))
+    assert (found.mean, found.has_ends) == (2.5, False)
+    assert show_interval(found) == "2.5"
+    path.with_name("t.toml").write_text(TOML)
+    page = path.with_name("page.html")
+    arguments = ("replay", path, "--strategy", "random", "--strategy", "local_search", "--n-trials",
+                 4, "--repeats", 1, "--quiet", "--html", page)  # fmt: skip
+    assert run(*arguments) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "one repeat has no interval" in text
+    assert "[" not in text
+    assert "nan" not in page.read_text().lower()
+    assert run(*arguments, "--force", "--json") == 0
+    arm = strict_json(capsys.readouterr().out)["arms"][1]
+    assert (
+        arm["at"]["4"]["low"] is arm["minus_first"]["4"]["high"] is arm["curve"]["low"][0] is None
+    )
 
 
 def test_figures_do_not_depend_on_processes_or_on_other_arms(path):
@@ -122,6 +181,11 @@ def test_a_strategy_that_cannot_be_read(text, message):
     assert read_strategy("nsga2:population_size=8").population_size == 8
 
 
+def strict_json(text):
+    """JSON as every other reader takes it: NaN and Infinity are no words of it."""
+    return json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+
+
 def run(*arguments):
     try:
         main([str(argument) for argument in arguments])
@@ -138,7 +202,7 @@ def test_the_command_prints_json_and_writes_a_page(path, capsys):
     assert run(*arguments, "--json", "--at", 4, "--at", 8) == 0
     out, err = capsys.readouterr()
     assert "replaying t.csv: 100%" in err
-    found = json.loads(out)
+    found = strict_json(out)
     assert found["objectives"] == {"accuracy": "maximize", "latency": "minimize"}
     assert found["failed_rows"] == 1
     arm = found["arms"][1]

@@ -1,5 +1,6 @@
 """What a replay found, as values: arms, figures at checkpoints, paired differences, JSON."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from archsmith.replay.curves import Interval, band, mean_interval
+from archsmith.replay.curves import Interval, band, interval_words, mean_interval
 from archsmith.units import format_seconds
 
 _POINTS = 200  # of a curve in the JSON
@@ -36,7 +37,7 @@ class Arm:
 
     @cached_property
     def band(self) -> tuple[np.ndarray, np.ndarray]:
-        """Ends of the 95 % interval of the mean. [T], [T]"""
+        """Ends of the 95 % interval of the mean, NaN of one repeat. [T], [T]"""
         return band(self.curves)
 
     def at(self, evaluation: int) -> Interval:
@@ -60,6 +61,7 @@ class Replay:
         objectives: names; `directions` beside them.
         measure: `regret` (smaller is better) or `hypervolume_share` (larger is better).
         front_size: models on the true front.
+        reference: the hypervolume's reference point, see `Truth`.
         arms: the first one is what the others are compared with.
         checkpoints: evaluations at which figures are told.
         seed: of the first repeat; repeat r has seed + r in every arm.
@@ -74,6 +76,7 @@ class Replay:
     limits: tuple[str, ...]
     measure: str
     front_size: int
+    reference: float
     arms: tuple[Arm, ...]
     checkpoints: tuple[int, ...]
     n_trials: int
@@ -92,7 +95,7 @@ class Replay:
         return (
             f"{self.num_allowed:,} models{limits} of {self.num_rows:,} in {self.table}; "
             f"{self.repeats:,} repeats of {self.n_trials:,} evaluations per strategy, paired by "
-            f"seed from {self.seed}; 95 % bootstrap intervals over repeats"
+            f"seed from {self.seed}; {interval_words(self.repeats)}"
         )
 
     @property
@@ -104,9 +107,10 @@ class Replay:
                 "table; smaller is better"
             )
         names = ", ".join(self.objectives)
+        beyond = "" if self.reference == 1.0 else ", measured to a tenth beyond the worst values"
         return (
-            f"share of the true front's hypervolume in ({names}), {self.front_size:,} models; "
-            "larger is better"
+            f"share of the true front's hypervolume in ({names}), {self.front_size:,} models"
+            f"{beyond}; larger is better"
         )
 
 
@@ -119,17 +123,17 @@ def replay_json(replay: Replay) -> dict[str, Any]:
             "strategy": arm.name,
             "settings": dict(arm.settings),
             "seconds_per_repeat": arm.seconds / replay.repeats,
-            "at": {str(step): arm.at(step)._asdict() for step in replay.checkpoints},
+            "at": {str(step): _ends(arm.at(step)) for step in replay.checkpoints},
             "minus_first": {
-                str(step): arm.minus(replay.baseline, step)._asdict() for step in replay.checkpoints
+                str(step): _ends(arm.minus(replay.baseline, step)) for step in replay.checkpoints
             }
             if arm is not replay.baseline
             else None,
             "curve": {
                 "evaluations": steps,
                 "mean": arm.mean[index].tolist(),
-                "low": arm.band[0][index].tolist(),
-                "high": arm.band[1][index].tolist(),
+                "low": [_or_none(value) for value in arm.band[0][index].tolist()],
+                "high": [_or_none(value) for value in arm.band[1][index].tolist()],
             },
         }
         for arm in replay.arms
@@ -143,11 +147,21 @@ def replay_json(replay: Replay) -> dict[str, Any]:
         "limits": list(replay.limits),
         "measure": replay.measure,
         "front_size": replay.front_size,
+        "reference_point": replay.reference,
         "n_trials": replay.n_trials,
         "repeats": replay.repeats,
         "seed": replay.seed,
         "arms": arms,
     }
+
+
+def _ends(found: Interval) -> dict[str, float | None]:
+    return {name: _or_none(value) for name, value in found._asdict().items()}
+
+
+def _or_none(value: float) -> float | None:
+    """JSON has no word for NaN."""
+    return value if math.isfinite(value) else None
 
 
 def table_rows(replay: Replay) -> tuple[list[str], list[list[str]]]:
@@ -168,10 +182,10 @@ def table_rows(replay: Replay) -> tuple[list[str], list[list[str]]]:
 
 
 def show_interval(found: Interval, *, signed: bool = False) -> str:
-    """A mean and its ends."""
+    """A mean and its ends, where it has some."""
     sign = "+" if signed else ""
     mean, low, high = (f"{value:{sign}.3g}" for value in found)
-    return f"{mean} [{low}, {high}]"
+    return f"{mean} [{low}, {high}]" if found.has_ends else mean
 
 
 def _time(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
+from archsmith.replay.curves import interval_words
 from archsmith.replay.outcome import Replay, table_rows
 from archsmith.report.svg import INK, SERIES, label, legend_below, new_figure, to_svg
 
@@ -30,6 +31,7 @@ def render_page(replay: Replay) -> str:
         rows=rows,
         settings=[(arm.name, ", ".join(_settings(arm.settings))) for arm in replay.arms],
         plot=curves_plot(replay),
+        caption=f"Means; {interval_words(replay.repeats)}",
     )
 
 
@@ -46,8 +48,9 @@ def curves_plot(replay: Replay) -> str:
         for number, arm in enumerate(replay.arms):
             colour = SERIES[number % len(SERIES)]
             dash = _DASHES[number // len(SERIES) % len(_DASHES)]
-            low, high = arm.band
-            axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
+            if replay.repeats > 1:
+                low, high = arm.band
+                axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
             axes.plot(steps, arm.mean, color=colour, linestyle=dash, label=label(arm.name))
         if is_regret and min(float(arm.mean.min()) for arm in replay.arms) > 0:
             axes.set_yscale("log")

@@ -105,6 +105,7 @@ def replay(
         limits=tuple(str(limit) for limit in table.limits),
         measure=truth.measure,
         front_size=truth.front_size,
+        reference=truth.reference,
         arms=tuple(
             Arm(name=name, settings=strategy.model_dump(mode="json"), curves=c, seconds=s)
             for (name, strategy), c, s in zip(arms, curves, seconds, strict=True)
