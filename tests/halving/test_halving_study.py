@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from archsmith.evaluators.base import Request, Result
 from archsmith.halving.settings import Halving
 from archsmith.report.load import load_study
 from archsmith.report.tables import audit_sentence
+from archsmith.report.terminal import status_view
 from archsmith.store.records import JobKind
 from archsmith.trial import TrialState
 from helpers_study import Toy, make_study
@@ -66,6 +69,27 @@ def test_the_audit_is_told_with_its_false_eliminations(tmp_path: Path) -> None:
     assert report.false_eliminations == found.false_eliminations
     assert set(found.false_eliminations) <= set(found.audited)
     assert f"{len(found.false_eliminations)} should have been kept" in audit_sentence(report)
+
+
+def test_a_short_study_audits_at_least_one_of_its_eliminated(tmp_path: Path) -> None:
+    study = make_study(tmp_path, halving=Halving())
+    study.optimize(Toy(), n_trials=5, executor="inline")
+    (audited,) = study.audit().audited
+    assert study.trials[audited].rung == 2
+    report = load_study(study.store, study.study_name)
+    assert "of 1 trial that ran on, 0 should have been kept" in audit_sentence(report)
+
+
+def test_a_study_without_audits_says_so(tmp_path: Path) -> None:
+    study = make_study(tmp_path, halving=Halving(audit_share=0.0))
+    study.optimize(Toy(), n_trials=5, executor="inline")
+    report = load_study(study.store, study.study_name)
+    told = audit_sentence(report)
+    assert "none of the 3 trials that stopped below the last rung was audited" in told
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(status_view(report))
+    assert told in shown.get()
 
 
 def test_a_study_halves_by_what_it_foresees(tmp_path: Path) -> None:

@@ -7,8 +7,15 @@ from example_study import example_study
 
 from archsmith.report.figures import show, show_difference, show_flops
 from archsmith.report.plots import curves_plot, front_plot, ladder_plot, spending_plot
-from archsmith.report.study_report import StudyReport, TrialRow
-from archsmith.report.tables import arm_lines, front, rejections, top_trials, total_spending
+from archsmith.report.study_report import RungRow, StudyReport, TrialRow
+from archsmith.report.tables import (
+    arm_lines,
+    audit_sentence,
+    front,
+    rejections,
+    top_trials,
+    total_spending,
+)
 from archsmith.report.verdict import judge
 
 
@@ -102,3 +109,17 @@ def test_floors_are_named_in_the_curves() -> None:
 
 def test_the_same_study_makes_the_same_picture() -> None:
     assert spending_plot(example_study()) == spending_plot(example_study())
+
+
+def test_the_audit_is_told_where_trials_were_stopped() -> None:
+    rungs = tuple(RungRow(index=n, fraction=0.1 + n, train_bytes=100) for n in range(2))
+    trials = (
+        *(TrialRow(number=n, state="complete", rung=n == 0) for n in range(3)),
+        TrialRow(number=3, state="failed"),
+    )
+    study = StudyReport(name="s", rungs=rungs, trials=trials)
+    assert "none of the 2 trials that stopped below the last rung" in audit_sentence(study)
+    audited = replace(study, audited=(1,))
+    assert "of 1 trial that ran on, 0 should have been kept." in audit_sentence(audited)
+    assert audit_sentence(replace(study, rungs=rungs[:1])) == ""
+    assert "none of the one trial" in audit_sentence(replace(study, trials=trials[:2]))

@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
+from archsmith.halving.contest import hold
 from archsmith.halving.entries import Entry
 from archsmith.halving.ranking import first_front, standing
 from archsmith.halving.settings import Halving
@@ -18,29 +20,53 @@ class Audit(NamedTuple):
 
 
 def audit(entries: Sequence[Entry], *, rungs: Sequence[Rung], halving: Halving) -> Audit:
-    """How the audited trials fared: falsely eliminated is who ranks among the kept one rung on.
+    """How the audited trials fared, by the highest rung they finished: falsely eliminated is who
+    ranks among the kept there.
 
     Among the kept of the last rung are the best alone, or with several objectives all that nobody
-    dominates. Where nobody else finished that rung there is nothing to compare with, and the trial
+    dominates. A rung that nobody else finished gives nothing to compare with. Who stands within
+    the quota of the rung it lost at, even as the search's end rounds it, was not eliminated and
     does not count.
     """
+    if all(entry.audited_from is None for entry in entries):
+        return Audit((), ())
+    # what has a score above a rung has gone on from it, whatever else is known of its jobs
+    entries = [
+        replace(entry, started_rung=max([entry.started_rung, *entry.scores])) for entry in entries
+    ]
+    lost_at = hold(
+        entries, rungs=rungs, halving=halving, uncertain=_changing(entries), closing=True
+    ).audits
     audited, wrong = [], []
     for entry in sorted(entries, key=lambda e: e.number):
-        if entry.audited_from is None or entry.audited_from + 1 not in entry.scores:
+        if entry.number not in lost_at:
             continue
-        rung = entry.audited_from + 1
-        others = [e for e in entries if rung in e.scores and e.audited_from is None]
-        if not others:
-            continue
-        audited.append(entry.number)
-        ranked = standing([*others, entry], rungs=rungs, rung=rung, halving=halving)
-        if rung < rungs[-1].index:
-            kept = ranked[: halving.quota(len(ranked), rounded_up=True)]
-        else:
-            kept = _best(ranked, rung)
-        if entry.number in {one.number for one in kept}:
-            wrong.append(entry.number)
+        for rung in sorted(entry.scores, reverse=True):
+            others = [e for e in entries if rung in e.scores and e.number not in lost_at]
+            if rung > lost_at[entry.number] and others:
+                audited.append(entry.number)
+                if entry.number in _kept([*others, entry], rungs=rungs, rung=rung, halving=halving):
+                    wrong.append(entry.number)
+                break
     return Audit(tuple(audited), tuple(wrong))
+
+
+def place_in_draw(number: int, *, seed: int) -> bytes:
+    """Among eliminated trials the least becomes the next audit: by chance, whatever it scored, and
+    the same in every process."""
+    return hashlib.sha256(f"audit:{seed}:{number}".encode()).digest()
+
+
+def _kept(
+    entries: Sequence[Entry], *, rungs: Sequence[Rung], rung: int, halving: Halving
+) -> list[int]:
+    """Who would be kept of these at a rung, by number."""
+    ranked = standing(entries, rungs=rungs, rung=rung, halving=halving)
+    if rung < rungs[-1].index:
+        kept = ranked[: halving.quota(len(ranked), rounded_up=True)]
+    else:
+        kept = _best(ranked, rung)
+    return [entry.number for entry in kept]
 
 
 def _best(ranked: Sequence[Entry], rung: int) -> list[Entry]:
@@ -51,7 +77,11 @@ def _best(ranked: Sequence[Entry], rung: int) -> list[Entry]:
     return [alike[index] for index in first_front([entry.scores[rung] for entry in alike])]
 
 
-def is_audited(number: int, *, seed: int, share: float) -> bool:
-    """Whether a trial runs on if it is eliminated; decided by its number before it is born."""
-    digest = hashlib.sha256(f"audit:{seed}:{number}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2**64
+def _changing(entries: Sequence[Entry]) -> list[bool]:
+    """Per objective, whether training longer changes it: what is known without training has one
+    value at all rungs."""
+    scores = [list(entry.scores.values()) for entry in entries if entry.scores]
+    return [
+        any(point[objective] != points[0][objective] for points in scores for point in points)
+        for objective in range(len(scores[0][0]) if scores else 0)
+    ]

@@ -21,14 +21,14 @@ def decide(
     """Who goes on and who does not, as things stand.
 
     A trial that is eliminated now may be promoted later, when more results make its rung's quota
-    larger. `closing`: no new trials will come, so quotas are rounded up and every rung sends on at
-    least its best.
+    larger; so may one that is audited, which then counts as promoted. `closing`: no new trials will
+    come, so quotas are rounded up and every rung sends on at least its best.
 
     Args:
         entries: all trials of the study, in any order.
         rungs: by index; the last one promotes nobody.
         halving: the settings.
-        seed: of the study; with the trial's number it decides who is audited.
+        seed: of the study; with the trials' numbers it decides who of the eliminated is audited.
         uncertain: per objective, whether training longer changes it.
         closing: see above.
     """

@@ -15,7 +15,7 @@ class Entry:
         alive: False once it failed or broke a limit: counted, never promoted.
         feasible: False where a known metric breaks a limit: it ranks behind all that meet them.
         seconds: rung to seconds of training at its end, where they are known.
-        audited_from: the rung it lost at, if it runs on as an audit.
+        audited_from: the rung it lost at when it was begun as an audit; None for most.
     """
 
     number: int
@@ -25,6 +25,10 @@ class Entry:
     feasible: bool = True
     seconds: Mapping[int, float] = field(default_factory=dict)
     audited_from: int | None = None
+
+    def is_marked(self, rung: int) -> bool:
+        """Whether it was begun as an audit at this rung or below."""
+        return self.audited_from is not None and self.audited_from <= rung
 
 
 class Promotion(NamedTuple):

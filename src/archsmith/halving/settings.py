@@ -15,7 +15,7 @@ class Halving(Spec):
         eta: one of `eta` candidates goes on from a rung.
         margin: share by which an uncertain score may still improve; on rungs below a tenth of
             the plan a candidate loses only if it loses with that much in its favour.
-        audit_share: share of the eliminated that runs on.
+        audit_share: share of the eliminated that runs on; where no new trials come, at least one.
         rule: `ladder`, see `ladder.py`; `asynchronous` as ASHA has it (no margin, no audit, no
             rounding up at the end); `successive` and `hyperband`: brackets of a fixed size, each
             rung decided when all of its candidates are back.

@@ -122,9 +122,18 @@ def top_trials(report: StudyReport, *, count: int = 10) -> list[TrialRow]:
 
 
 def audit_sentence(report: StudyReport) -> str:
-    """How often stopping early was wrong, as far as the audit shows; empty without an audit."""
+    """How often stopping early was wrong, as far as the audit shows, or that nothing shows it;
+    empty where nothing was stopped early."""
     if not report.audited:
-        return ""
+        last = report.rungs[-1].index if report.rungs else 0
+        stopped = sum(trial.state == "complete" and trial.rung < last for trial in report.trials)
+        if not stopped:
+            return ""
+        whom = "the one trial" if stopped == 1 else f"the {stopped} trials"
+        return (
+            f"Audit of early stopping: none of {whom} that stopped below the last rung was "
+            "audited, so nothing tells how often stopping was wrong."
+        )
     wrong = ", ".join(map(str, report.false_eliminations))
     told = f"{len(report.false_eliminations)} should have been kept" + (
         f" (trial {wrong})" if wrong else ""

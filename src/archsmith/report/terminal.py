@@ -225,8 +225,8 @@ def _reasons(report: StudyReport) -> list["Table | Text"]:
         if counts:
             parts.append(Text(f"\n{title}:", style="bold"))
             parts += [Text(f"  {plural(n, 'trial')}: {why}") for why, n in counts.items()]
-    if report.audited:
-        parts.append(Text(f"\n{audit_sentence(report)}"))
+    if told := audit_sentence(report):
+        parts.append(Text(f"\n{told}"))
     return parts
 
 
