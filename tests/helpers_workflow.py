@@ -147,7 +147,7 @@ class FinishedSearch:
 
     def copy(self, folder: Path) -> "FinishedSearch":
         """The same search as if it had been made in another folder, free to be damaged."""
-        shutil.copytree(self.folder, folder)
+        shutil.copytree(self.folder, folder, symlinks=True)
         with closing(sqlite3.connect(folder / "archsmith.db")) as connection:
             places = (str(self.folder), str(folder))
             connection.execute("UPDATE studies SET spec = replace(spec, ?, ?)", places)

@@ -38,8 +38,9 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Export SOURCE: a model folder, a search file (then the best trial so far, cooled down), or a
-    folder that transformers' save_pretrained wrote (Phi, Llama, Qwen, Mixtral, OLMoE and others).
+    """Export SOURCE: a model folder, a search file (then what it recommends, or before its end the
+    best trial so far, cooled down), or a folder that transformers' save_pretrained wrote (Phi,
+    Llama, Qwen, Mixtral, OLMoE and others).
 
     Every file is reloaded by transformers and by llama.cpp and compared before it is handed over.
     """

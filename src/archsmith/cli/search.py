@@ -36,6 +36,7 @@ def command(
     from archsmith.report.html import write_html
     from archsmith.report.load import load_study
     from archsmith.workflow.pipeline import Pipeline
+    from archsmith.workflow.recommended import RECOMMENDED
     from archsmith.workflow.search_config import load_search_config
     from archsmith.workflow.workspace import require_export
 
@@ -53,6 +54,8 @@ def command(
         pipeline.run()
     report = load_study(pipeline.store, config.study_name)
     page = pipeline.workspace.output_dir / "report.html"
+    models = pipeline.workspace.output_dir / "models"
+    recommended = models / RECOMMENDED
     write_html(report, page)
     if as_json:
         print_json({**report_json(report), "page": str(page)})
@@ -62,5 +65,7 @@ def command(
     from archsmith.report.terminal import report_view
 
     Console().print(report_view(report))
-    click.echo(f"models: {pipeline.workspace.output_dir / 'models'}")
-    click.echo(f"page:   {page}")
+    click.echo(f"models:      {models}")
+    if recommended.exists():
+        click.echo(f"recommended: {recommended} -> {recommended.resolve().name}")
+    click.echo(f"page:        {page}")

@@ -83,9 +83,10 @@ def export_source(
     overwrite: bool = False,
     watcher: Watcher | None = None,
 ) -> Exported:
-    """Export a model folder, a transformers folder, or the best trial so far of a search file.
+    """Export a model folder, a transformers folder, or what a search file has.
 
-    That trial is cooled down at once.
+    That is the model a finished search recommends, and before its end the best trial so far, which
+    is cooled down at once.
 
     Raises:
         ConfigError: the source is none of them, or holds what archsmith does not compute.
@@ -98,7 +99,7 @@ def export_source(
     elif source.is_dir():
         model = load_model_folder(source)
     elif source.suffix == ".toml":
-        model = _finish_best(source, output_dir / "model", watcher or Watcher())
+        model = _best_of_search(source, output_dir / "model", watcher or Watcher())
     else:
         raise ConfigError(
             f"{source}: give a model folder that 'archsmith train' wrote, a transformers "
@@ -191,12 +192,16 @@ def choose_trial(study: Study, number: int | None) -> TrialRecord:
     return found
 
 
-def _finish_best(config_file: Path, output_dir: Path, watcher: Watcher) -> TrainedModel:
-    """The best trial as it is, cooled down; nothing else is trained."""
-    if is_model_folder(output_dir):
-        return load_model_folder(output_dir)
+def _best_of_search(config_file: Path, output_dir: Path, watcher: Watcher) -> TrainedModel:
+    """What a finished search recommends; before, the best trial as it is, cooled down."""
     config, root = load_search_config(config_file)
     pipeline = Pipeline(config, root=root)
+    found = pipeline.recommended()
+    if found is not None:
+        watcher.note(f"this search is finished and recommends the {found[0]}")
+        return found[1]
+    if is_model_folder(output_dir):
+        return load_model_folder(output_dir)
     study = load_study(study_name=pipeline.name, storage=pipeline.store)
     trial = choose_trial(study, None)
     trunk = trained_trunk(trial)

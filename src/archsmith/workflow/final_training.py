@@ -50,7 +50,7 @@ def train_winner(
         recipe=recipe,
         watcher=watcher,
         clock=clock,
-        output_dir=workspace.output_dir / "winner" / f"trial-{trial.number}",
+        output_dir=winner_dir(workspace, trial.number),
         max_seconds=max_seconds,
         train_bytes=workspace.config.plan.train_bytes if max_seconds is None else None,
         checkpoint=None if trunk is None else study.checkpoint_root / trunk.checkpoint_out,
@@ -60,6 +60,11 @@ def train_winner(
     record = model.record
     notes.spend_once(FINAL_TRAINING, seconds=record.wall_seconds, flops=record.flops - before)
     return model
+
+
+def winner_dir(workspace: Workspace, trial: int) -> Path:
+    """Where the model folder of a trial lies that won the search."""
+    return workspace.output_dir / "winner" / f"trial-{trial}"
 
 
 def train_network(

@@ -40,6 +40,7 @@ from archsmith.workflow.handover import Handover
 from archsmith.workflow.inherited_finalists import InheritedSelecting
 from archsmith.workflow.model_folder import TrainedModel, TrainingRecord, load_model_folder
 from archsmith.workflow.planning import plan_budget
+from archsmith.workflow.recommended import link_recommended, recommended_arm, trained_folder
 from archsmith.workflow.search_config import SearchConfig
 from archsmith.workflow.search_study import ladder, note_terms, open_study
 from archsmith.workflow.searching import run_search
@@ -279,6 +280,15 @@ class Pipeline:
         """Keep the final comparison; the report is made from it."""
         self._notes.put("arms", [arm.model_dump(mode="json") for arm in arms])
         self._notes.put("phase", "done")
+        link_recommended(self.workspace, recommended_arm(self.store, self.name))
+
+    def recommended(self) -> tuple[str, TrainedModel] | None:
+        """The arm a finished search recommends and its model; None where nothing is finished or
+        recommended. Raises ConfigError, CheckpointError where its folder is gone or damaged."""
+        name = recommended_arm(self.store, self.name) if self.finished else None
+        if name is None:
+            return None
+        return name, load_model_folder(trained_folder(self.workspace, name, self._notes))
 
     def run(self, *, should_stop: Callable[[], bool] = lambda: False) -> list[ArmResult]:
         """All phases; returns the rows of the comparison, the stored ones once they are there."""
