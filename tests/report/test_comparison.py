@@ -1,9 +1,13 @@
 """Two arms on the same text: intervals and p-values, on simulated data whose truth is known."""
 
+import csv
 import functools
+import itertools
 import math
 import random
 from dataclasses import replace
+from pathlib import Path
+from statistics import stdev, variance
 
 import numpy as np
 import pytest
@@ -11,12 +15,14 @@ from example_study import BLOCK_BYTES
 from scipy.stats import ttest_1samp
 
 from archsmith.data import intervals
+from archsmith.data.noise import USUAL_DEGREES, USUAL_NOISE
 from archsmith.report.comparison import Comparison, Outcome, compare, corrected, decide
 from archsmith.report.study_report import ArmRow
 from archsmith.report.training_noise import TrainingNoise
 from archsmith.report.verdict import bits_per_byte_interval
 
 MARGIN = 0.005
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 STEADY = TrainingNoise(1e-9)  # of trainings that do not depend on their seed
 
 
@@ -87,9 +93,9 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     assert 0.9 <= covered / num_simulations <= 0.99
 
 
-@pytest.mark.parametrize("degrees", [None, 6])
+@pytest.mark.parametrize("degrees", [4, 6])
 @pytest.mark.usefixtures("few_resamples")
-def test_equal_arms_trained_once_are_rarely_called_different(degrees: int | None) -> None:
+def test_equal_arms_trained_once_are_rarely_called_different(degrees: int) -> None:
     """Trainings that vary by 0.006: without that in the interval half of these were decided."""
     rng, count = np.random.default_rng(7), 300
     wrong = 0
@@ -97,19 +103,71 @@ def test_equal_arms_trained_once_are_rarely_called_different(degrees: int | None
         scores = rng.normal(1.8, 0.006, 2)
         chance = random.Random(index)
         rows = [[arm(score, chance, name="wb"[i], noise=0.001)] for i, score in enumerate(scores)]
-        factor = 1.0 if degrees is None else math.sqrt(rng.chisquare(degrees) / degrees)
+        factor = math.sqrt(rng.chisquare(degrees) / degrees)
         found = compare(*rows, margin=MARGIN, noise=TrainingNoise(0.006 * factor, degrees))
         wrong += found.outcome in (Outcome.BEAT, Outcome.LOST)
     assert 0.02 <= wrong / count <= 0.07
 
 
-def test_one_training_per_arm_adds_its_noise_and_says_so() -> None:
+def kept_runs() -> dict[str, list[float]]:
+    """By corpus, bits per byte of one network that was trained with several seeds."""
+    with (EXPERIMENTS / "2026-11-22-live" / "runs.csv").open(newline="") as file:
+        runs = [run for run in csv.DictReader(file) if run["arm"] == "law_guided"]
+    found: dict[str, list[float]] = {}
+    for run in runs:
+        if run["architecture"].startswith("3x96 "):
+            found.setdefault(run["corpus"], []).append(float(run["bits_per_byte"]))
+    return found
+
+
+def test_the_usual_noise_is_that_of_the_kept_runs() -> None:
+    """The mean variance over the corpora, with Satterthwaite's degrees of freedom."""
+    runs = kept_runs()
+    assert {corpus: len(scores) for corpus, scores in runs.items()} == {"wikitext2": 4, "stdlib": 5}
+    variances = {corpus: variance(scores) for corpus, scores in runs.items()}
+    total = sum(variances.values())
+    uncertain = sum(one**2 / (len(runs[corpus]) - 1) for corpus, one in variances.items())
+    assert pytest.approx(math.sqrt(total / 2), abs=5e-4) == USUAL_NOISE
+    assert math.floor(total**2 / uncertain) == USUAL_DEGREES
+
+
+def test_two_kept_runs_of_one_network_are_never_told_apart() -> None:
+    for scores in kept_runs().values():
+        for ours, theirs in itertools.permutations(scores, 2):
+            found = compare(
+                [exact_arm(ours, name="w")], [exact_arm(theirs, name="b")], margin=MARGIN
+            )
+            assert found.outcome is Outcome.UNDECIDED
+            assert found.p_value > 0.05
+
+
+@pytest.mark.parametrize("corpus", ["wikitext2", "stdlib"])
+@pytest.mark.usefixtures("few_resamples")
+def test_identical_networks_that_vary_like_the_kept_runs_seldom_beat_each_other(
+    corpus: str,
+) -> None:
+    """At most the 2.5 % of one side of the interval, and what 1,000 draws add by chance."""
+    rng, count = np.random.default_rng(11), 1000
+    deviation = stdev(kept_runs()[corpus])
+    beats = 0
+    for ours, theirs in rng.normal(1.8, deviation, (count, 2)):
+        rows = [exact_arm(ours, name="w")], [exact_arm(theirs, name="b")]
+        beats += compare(*rows, margin=MARGIN).outcome is Outcome.BEAT
+    assert beats / count <= 0.025 + 2 * math.sqrt(0.025 * 0.975 / count)
+
+
+def test_one_training_per_arm_adds_its_noise_with_few_degrees_of_freedom() -> None:
     rows = [exact_arm(1.80, name="w")], [exact_arm(1.85, name="b")]
     usual = compare(*rows, margin=MARGIN)
-    assert usual.standard_error == pytest.approx(math.sqrt(2) * 0.006)
-    assert usual.high - usual.low == pytest.approx(2 * 1.95996 * math.sqrt(2) * 0.006, rel=1e-4)
-    assert (usual.training_noise, usual.noise_degrees_of_freedom) == (0.006, None)
-    assert usual.degrees_of_freedom is None
+    assert usual.standard_error == pytest.approx(math.sqrt(2) * USUAL_NOISE)
+    assert usual.high - usual.low == pytest.approx(
+        2 * 2.7764 * math.sqrt(2) * USUAL_NOISE, rel=1e-4
+    )
+    assert (usual.training_noise, usual.noise_degrees_of_freedom) == (USUAL_NOISE, 4)
+    assert usual.degrees_of_freedom == pytest.approx(4)
+    assert usual.outcome is Outcome.UNDECIDED
+    far = compare(rows[0], [exact_arm(1.95, name="b")], margin=MARGIN)
+    assert far.outcome is Outcome.BEAT
     measured = compare(*rows, margin=MARGIN, noise=TrainingNoise(0.004, 6))
     assert measured.degrees_of_freedom == pytest.approx(6)
     assert measured.high - measured.low == pytest.approx(
@@ -122,7 +180,7 @@ def test_several_seeds_bring_their_own_noise() -> None:
     rng = random.Random(0)
     winners = [arm(1.80 + d, rng, name="w", kind="search", noise=0.002) for d in (-0.02, 0.0, 0.02)]
     baselines = [arm(1.83 - d, rng, name="b", noise=0.002) for d in (-0.02, 0.0, 0.02)]
-    one = compare(winners[1:2], baselines[1:2], margin=MARGIN)
+    one = compare(winners[1:2], baselines[1:2], margin=MARGIN, noise=TrainingNoise(0.003, 20))
     three = compare(winners, baselines, margin=MARGIN)
     assert three.num_seeds == 3
     assert three.training_noise is None

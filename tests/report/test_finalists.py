@@ -8,9 +8,14 @@ from example_study import example_study, finalists
 from test_terminal import printed
 
 from archsmith.report.as_json import report_json
-from archsmith.report.finalists import finalist_cells, finalists_sentence, read_finalists
+from archsmith.report.finalists import (
+    finalist_cells,
+    finalists_json,
+    finalists_sentence,
+    read_finalists,
+)
 from archsmith.report.html import render_html
-from archsmith.report.study_report import StudyReport
+from archsmith.report.study_report import RunRow, StudyReport, TrialRow
 from archsmith.report.terminal import report_view
 
 
@@ -29,7 +34,7 @@ def test_the_sentence_says_what_decided() -> None:
     told = finalists_sentence(study)
     assert told == (
         "2 finalists trained again from the beginning; up to 2 seeds, whose mean decides; one "
-        "training's standard deviation over seeds: 0.0062 bits per byte; the final training has "
+        "training's standard deviation over seeds: 0.0189 bits per byte; the final training has "
         "0.5 times the recipe's learning rates."
     )
     _, second, third = finalists()
@@ -70,8 +75,55 @@ def test_the_json_has_every_reading() -> None:
         "planned": 4,
         "room_seconds": 900.0,
         "reason": "",
-        "seed_noise": 0.0062,
+        "seed_noise": 0.0189,
     }
+
+
+def several(study: StudyReport, **files: float) -> StudyReport:
+    """The same with bytes as the second objective, of trials by number, and every file scored."""
+    bits = [TrialRow(number=int(n[1:]), state="complete", metrics={"file_bytes": size})
+            for n, size in files.items()]  # fmt: skip
+    scored = tuple(
+        replace(row, runs=row.runs or (RunRow(0, 1.0, row.bits_per_byte),))
+        for row in study.finalists
+    )
+    objectives = ("bits_per_byte", "file_bytes")
+    return replace(study, objectives=objectives, trials=tuple(bits), finalists=scored)
+
+
+def test_with_several_objectives_the_front_is_marked() -> None:
+    """Trial 31 is dominated; the suggestion has the smallest file."""
+    study = several(example_study(), t12=3e6, t31=4e6, t0=1e6)
+    rows = finalists_json(study)["finalists"]
+    assert [row["on_front"] for row in rows] == [True, False, True]
+    assert rows[0]["objectives"] == {"bits_per_byte": 1.8402, "file_bytes": 3e6}
+    assert finalists_sentence(study).startswith(
+        "On the front of bits_per_byte and file_bytes among the finalists: trials 12, 0; handed "
+        "over is the best by bits per byte, trial 12. 2 finalists trained again"
+    )
+    asked = replace(
+        study,
+        finalists=tuple(
+            replace(row, task_errors={"task:a.jsonl": error})
+            for row, error in zip(study.finalists, (0.1, 0.1, 0.2), strict=True)
+        ),
+        settings={"settings": {"objectives": ["task:a.jsonl", "file_bytes"]}},
+    )
+    assert finalists_json(asked)["finalists"][2]["objectives"] == {
+        "task:a.jsonl": 0.2,
+        "file_bytes": 1e6,
+    }
+    assert "trials 12, 0; handed over is the best by errors on tasks" in finalists_sentence(asked)
+
+
+def test_no_front_is_told_of_one_objective_or_one_scored_file() -> None:
+    study = several(example_study(), t12=3e6, t31=4e6, t0=1e6)
+    one = replace(study, objectives=("bits_per_byte",))
+    unscored = replace(study, finalists=finalists()[2:])
+    for told in (one, unscored, replace(study, trials=study.trials[:1])):
+        assert "front" not in finalists_sentence(told)
+        assert {row["on_front"] for row in finalists_json(told)["finalists"]} == {None}
+    assert finalists_json(one)["finalists"][0]["objectives"] == {}
 
 
 def test_notes_of_earlier_versions_are_read() -> None:

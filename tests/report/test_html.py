@@ -144,7 +144,7 @@ def test_hostile_text_is_shown_not_run() -> None:
 def test_the_verdict_stands_at_the_top(page: str) -> None:
     head = page.split("<main>")[0]
     assert "Beat: the search winner" in head
-    assert "One training stands behind each arm." in head
+    assert "One search and one training stand behind each arm." in head
 
 
 def test_samples_keep_their_characters(page: str) -> None:

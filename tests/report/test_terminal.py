@@ -64,7 +64,7 @@ def test_figures_are_never_cut() -> None:
 def test_the_report_begins_with_the_verdict_and_ends_with_the_spending() -> None:
     text = printed(report_view(example_study()))
     assert text.index("Beat:") < text.index("final comparison") < text.index("what was spent")
-    assert "One training stands behind each arm." in " ".join(text.split())
+    assert "One search and one training stand behind each arm." in " ".join(text.split())
 
 
 def test_a_broken_limit_of_an_arm_is_told() -> None:

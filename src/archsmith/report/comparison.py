@@ -2,9 +2,10 @@
 
 Two things make a difference vary. The choice of text: the paired block bootstrap (`data.intervals`)
 tells how much. The trainings' seeds: with several per arm their spread is measured; with one per
-arm, twice the variance of one training joins, measured elsewhere or assumed (`training_noise`).
-Where a part is an estimate of few degrees of freedom the interval is Student's with Welch's and
-Satterthwaite's degrees of freedom. Secondary comparisons are corrected together (Holm 1979).
+arm, twice the variance of one training joins, as it was estimated elsewhere (`training_noise`).
+That part is an estimate of few degrees of freedom, so the interval is Student's with Welch's and
+Satterthwaite's degrees of freedom: a single training says `beat` only where its difference lies
+beyond what so uncertain a noise allows. Secondary comparisons are corrected together (Holm 1979).
 """
 
 import math
@@ -45,7 +46,7 @@ class Comparison:
         num_seeds: training seeds per arm that entered.
         training_noise: one training's standard deviation that stands in for further seeds; None
             with several seeds, whose own spread entered.
-        noise_degrees_of_freedom: what it was measured with; None where it is assumed.
+        noise_degrees_of_freedom: of that estimate; None with several seeds.
         detectable: the smallest true gain that would be called `beat` in four cases out of five,
             with this much text and this many trainings, by the margin and the p that is asked.
     """
@@ -168,7 +169,7 @@ def _degrees(error: float, seed_error: float, seed_degrees: float) -> float:
 
 def _once(noise: TrainingNoise) -> tuple[float, float]:
     """Error of a difference of two single trainings, and its degrees of freedom."""
-    return math.sqrt(2) * noise.deviation, noise.degrees_of_freedom or math.inf
+    return math.sqrt(2) * noise.deviation, noise.degrees_of_freedom
 
 
 def _over_seeds(pairs: Sequence[tuple[ArmRow, ArmRow]]) -> tuple[float, float]:

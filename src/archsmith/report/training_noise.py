@@ -1,9 +1,11 @@
-"""How far two trainings of one architecture lie apart: measured by a study, or what is usual."""
+"""How far two trainings of one architecture lie apart: measured by a study, or what is usual.
 
-import math
+Either is an estimate, never a known number: it comes with its degrees of freedom.
+"""
+
 from typing import NamedTuple
 
-from archsmith.data.noise import USUAL_DEGREES, USUAL_NOISE
+from archsmith.data.noise import USUAL_DEGREES, USUAL_NOISE, pooled_noise
 from archsmith.report.study_report import StudyReport
 
 
@@ -11,21 +13,16 @@ class TrainingNoise(NamedTuple):
     """One training's standard deviation over seeds, in bits per byte.
 
     Attributes:
-        degrees_of_freedom: of the estimate; None where nothing was measured and it is assumed.
+        degrees_of_freedom: of the estimate.
     """
 
     deviation: float = USUAL_NOISE
-    degrees_of_freedom: int | None = None
+    degrees_of_freedom: int = USUAL_DEGREES
 
 
 USUAL = TrainingNoise()
 
 
 def training_noise(report: StudyReport) -> TrainingNoise:
-    """From the finalists that were trained again, as the study noted it; else what is usual."""
-    noted = report.repeats.get("seed_noise")
-    fresh = sum(max(len(one.seed_scores) - 1, 0) for one in report.finalists)
-    if not isinstance(noted, float) or not 0 < noted < math.inf or fresh == 0:
-        return USUAL
-    # what was measured counts together with what is usual
-    return TrainingNoise(noted, fresh + USUAL_DEGREES)
+    """From the finalists that were trained again, together with what is usual; else that alone."""
+    return TrainingNoise(*pooled_noise(one.seed_scores for one in report.finalists))

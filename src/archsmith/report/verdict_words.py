@@ -2,6 +2,7 @@
 
 import math
 
+from archsmith.data.noise import USUAL_DEGREES
 from archsmith.report.comparison import Comparison, Outcome
 from archsmith.report.figures import plural, show_difference, show_span
 from archsmith.report.study_report import StudyReport
@@ -18,10 +19,10 @@ def sentence(comparison: Comparison, *, margin: float, recommended: str) -> str:
 def _claim(comparison: Comparison, margin: float) -> str:
     winner, baseline = comparison.winner, comparison.baseline
     size = f"{abs(comparison.difference):.4f} bits per byte"
-    once = ", one training per arm" if comparison.num_seeds == 1 else ""
     evidence = (
         f"95 % interval {show_span(comparison.low, comparison.high, signed=True)}, "
-        f"p {show_p(comparison.p_value)}, minimal detectable {comparison.detectable:.4f}{once}"
+        f"p {show_p(comparison.p_value)}, minimal detectable {comparison.detectable:.4f}"
+        f"{_rests_on(comparison)}"
     )
     match comparison.outcome:
         case Outcome.BEAT:
@@ -39,6 +40,22 @@ def _claim(comparison: Comparison, margin: float) -> str:
     )
 
 
+def _rests_on(comparison: Comparison) -> str:
+    """What stands in for further seeds, where each arm was trained once."""
+    if comparison.training_noise is None:
+        return ""
+    source = "measured on finalists" if _is_measured(comparison) else "taken from other studies"
+    return (
+        f"; one search and one training per arm, whose noise of {comparison.training_noise:.4f} is "
+        f"{source} with {comparison.noise_degrees_of_freedom} degrees of freedom"
+    )
+
+
+def _is_measured(comparison: Comparison) -> bool:
+    """Whether the study's own trainings entered the noise of one."""
+    return (comparison.noise_degrees_of_freedom or 0) > USUAL_DEGREES
+
+
 def caveat(comparison: Comparison) -> str:
     """What the interval covers and what it could have seen."""
     text = f"{plural(comparison.num_blocks, 'block')}, {format_bytes(comparison.num_bytes)}"
@@ -51,17 +68,17 @@ def caveat(comparison: Comparison) -> str:
             f"The interval covers the choice of held-out text ({text}) and "
             f"{comparison.num_seeds} training seeds per arm. {detectable}"
         )
-    degrees = comparison.noise_degrees_of_freedom
     source = (
-        "assumed, as is usual for such models; none was measured"
-        if degrees is None
-        else "measured by training finalists again, together with what is usual; "
-        f"{degrees} degrees of freedom"
+        "measured by training finalists again, together with what is usual"
+        if _is_measured(comparison)
+        else "what is usual, from networks of other studies; none was measured here"
     )
     return (
-        "One training stands behind each arm. The interval covers the choice of held-out text "
-        f"({text}) and the noise of one training, a standard deviation of "
-        f"{comparison.training_noise:.4f} bits per byte over seeds ({source}). {detectable}"
+        "One search and one training stand behind each arm. The interval covers the choice of "
+        f"held-out text ({text}) and the noise of one training, a standard deviation of "
+        f"{comparison.training_noise:.4f} bits per byte over seeds ({source}; "
+        f"{comparison.noise_degrees_of_freedom} degrees of freedom), not that of the search. "
+        f"{detectable}"
     )
 
 
