@@ -5,6 +5,7 @@ Values only; nothing here runs or stores anything. A strategy sees a `Problem` a
 """
 
 import copy
+import math
 import operator
 import random
 import re
@@ -98,7 +99,20 @@ class Limit(Spec):
                 "as in 'file_bytes <= 16MiB'"
             )
         metric = known_metric(found[1])
-        return cls(metric=metric, comparison=found[2], value=parse_value(metric, found[3]))
+        return cls.of(metric, found[2], found[3])
+
+    @classmethod
+    def of(cls, metric: str, comparison: str, text: str) -> Self:
+        """The limit of a metric of any name at the value that `text` says. Raises ConfigError."""
+        try:
+            value = parse_value(metric, text)
+        except ConfigError:
+            raise
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise ConfigError(f"cannot read the limit of {metric}: {text!r} is no finite number")
+        return cls(metric=metric, comparison=comparison, value=value)
 
     @model_validator(mode="before")
     @classmethod

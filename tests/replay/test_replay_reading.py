@@ -1,5 +1,6 @@
 """Files become columns, whatever their layout; what cannot be read is said in one sentence."""
 
+import gzip
 import math
 
 import pytest
@@ -41,6 +42,38 @@ def test_only_matching_rows_are_kept(tmp_path):
         columns.only({"op0": "z"})
 
 
+def test_marks_and_blanks_of_spreadsheets_are_no_part_of_names_and_cells(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"\xef\xbb\xbfdepth, op ,loss\r\n1, a , 3.5\r\n2,b,\r\n")
+    columns = read_columns(path)
+    assert columns.names == ("depth", "op", "loss")
+    assert columns.values("op") == ["a", "b"]
+    assert columns.values("loss") == ["3.5", None]
+    packed = tmp_path / "t.jsonl.gz"
+    packed.write_bytes(gzip.compress(b'\xef\xbb\xbf{"depth": 1}\n'))
+    assert read_columns(packed).names == ("depth",)
+
+
+def test_words_for_a_missing_number_are_missing_and_categories_of_such_names_stay(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("op,loss\nnone,n/a\nskip,None\nnone,#N/A\nskip,2\n")
+    columns = read_columns(path)
+    assert columns.numbers("loss") == pytest.approx([math.nan] * 3 + [2], nan_ok=True)
+    assert columns.values("op") == ["none", "skip"] * 2
+
+
+def test_numbers_without_bounds_are_infinite(tmp_path):
+    most = 10**400
+    path = write_json_lines(
+        tmp_path / "t.jsonl.gz", [{"loss": most, "low": -most, "w": [1, most], "far": [1e308, 0]}]
+    )
+    columns = read_columns(path)
+    assert columns.numbers("loss") == columns.numbers("w.mean") == [math.inf]
+    assert columns.numbers("low") == [-math.inf]
+    assert columns.numbers("w.deviation") == columns.numbers("far.deviation") == [math.inf]
+    assert columns.values("w.length") == [2]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
@@ -49,6 +82,7 @@ def test_only_matching_rows_are_kept(tmp_path):
         ("t.csv", "a,b\n1\n", "line 2 has 1 cells, the header 2"),
         ("t.csv", "a,a\n1,2\n", "two columns are named 'a'"),
         ("t.jsonl", '{"a": 1}\n{a}\n', "line 2: not valid JSON"),
+        ("t.jsonl", f'{{"a": {"1" * 5000}}}\n', "line 1: not valid JSON: Exceeds the limit"),
         ("t.jsonl", "[1]\n", "line 1: not a JSON object"),
         ("t.csv.gz", "a\n1\n", "cannot be read"),
     ],

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from replay_example import DESCRIPTION, TOML, write_csv
+from replay_example import DESCRIPTION, TOML, rows, write_csv
 
 from archsmith import registry
 from archsmith.cli.main import main
@@ -164,6 +164,18 @@ def test_every_strategy_searches_a_table(path, name):
             assert "needs a space of architectures" in str(error)  # noqa: PT017
             return
         assert len(set(rows)) == 8
+
+
+@pytest.mark.parametrize("name", ["parameter_maximizer", "largest_five", "law_guided"])
+def test_models_without_parameters_are_the_smallest(tmp_path, name):
+    recorded = [dict(row, params=row["params"] - 200) for row in rows()]
+    table = load_table(
+        write_csv(tmp_path / "t.csv", recorded), DESCRIPTION, objectives=["accuracy"]
+    )
+    found = search_table(table, read_strategy(name), n_trials=18, seed=0)
+    assert sorted(found) == list(range(18))
+    if name != "law_guided":
+        assert all(table.static["num_params"][found[:9]] > 0)
 
 
 @pytest.mark.parametrize(

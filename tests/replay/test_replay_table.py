@@ -8,7 +8,7 @@ from archsmith.errors import ConfigError, InfeasibleError
 from archsmith.replay.description import TableDescription, describe
 from archsmith.replay.repeat import RecordedEvaluator
 from archsmith.replay.table import load_table
-from archsmith.trial import Proposal, TrialState
+from archsmith.trial import Limit, Proposal, TrialState
 
 
 @pytest.fixture
@@ -44,6 +44,23 @@ def test_a_row_without_a_number_is_a_failed_trial(path):
         "num_params": 100, "accuracy": -54, "latency": 3,
     }  # fmt: skip
     assert table.allowed.sum() == 17
+
+
+@pytest.mark.parametrize("value", ["", "n/a", "NaN", "NA", "null", "inf", "1e308", "-1e308"])
+def test_what_cannot_be_computed_with_failed(tmp_path, value):
+    recorded = rows()
+    recorded[3]["ms"] = value
+    table = load_table(write_csv(tmp_path / "t.csv", recorded), DESCRIPTION)
+    assert np.flatnonzero(~table.allowed).tolist() == [0, 3]
+    assert np.abs(table.scored[table.allowed]).max() < 100
+    scored = TableDescription.model_validate(
+        {
+            **DESCRIPTION.model_dump(),
+            "objectives": {"accuracy": {"columns": "acc_s0", "scored": "ms"}},
+        }
+    )
+    again = load_table(tmp_path / "t.csv", scored)
+    assert np.flatnonzero(np.isnan(again.scored[:, 0])).tolist() == [3]
 
 
 def test_a_static_metric_may_be_an_objective_and_a_limit(path):
@@ -94,11 +111,16 @@ def test_options_describe_what_a_file_describes(path):
 @pytest.mark.parametrize(
     ("changes", "objectives", "limits", "message"),
     [
-        ({"params": ""}, [], [], "'num_params' is missing or no number in 1 of 18 rows"),
+        ({"params": ""}, [], [], "'num_params' is missing or no usable number in 1 of 18 rows"),
         ({"acc_s0": "high"}, [], [], "row 5: column 'acc_s0' holds 'high', not a number"),
         ({}, ["speed"], [], "no objective 'speed' is described"),
         ({}, ["acuracy"], [], "did you mean 'accuracy'"),
         ({}, [], ["num_params <= 2 of them"], "2 of them"),
+        ({"params": "1e101"}, [], [], "'num_params' is missing or no usable number in 1 of 18"),
+        ({}, [], ["num_params <= nan"], "nan"),
+        ({}, [], ["num_params <= inf"], "inf"),
+        ({}, [], ["bits_per_byte <= nan"], "limit of bits_per_byte: 'nan' is no finite number"),
+        ({}, [], ["bits_per_byte <= low"], "limit of bits_per_byte: 'low' is no finite number"),
         ({}, [], ["small"], "cannot read the limit 'small'; write METRIC <= VALUE"),
         ({}, [], ["latency <= 2"], "only static metrics can be limited, and 'latency' is none"),
     ],
@@ -107,15 +129,25 @@ def test_what_is_wrong_is_said_in_one_sentence(tmp_path, changes, objectives, li
     table = rows()
     table[4] |= changes
     path = write_csv(tmp_path / "t.csv", table)
+    described = changed(static={"num_params": "params", "bits_per_byte": "params"})
     with pytest.raises(ConfigError, match=message) as error:
-        load_table(path, DESCRIPTION, objectives=objectives, limits=limits)
+        load_table(path, described, objectives=objectives, limits=limits)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "low"])
+def test_a_limit_without_a_finite_number_is_refused_in_every_search(value):
+    with pytest.raises(ConfigError, match=f"bits_per_byte: '{value}' is no finite number"):
+        Limit.parse(f"bits_per_byte <= {value}")
 
 
 def test_nothing_to_search_for_is_said_so(tmp_path):
     same = write_csv(tmp_path / "same.csv", [dict(row, acc_s0=1, acc_s1=1) for row in rows()])
     with pytest.raises(ConfigError, match="'accuracy' is 1 in every row that may be found"):
         load_table(same, DESCRIPTION)
+    few = [dict(row, ms=1e308 if number > 3 else 1) for number, row in enumerate(rows())]
+    with pytest.raises(ConfigError, match="nothing to search for; 14 rows count as failed"):
+        load_table(write_csv(tmp_path / "few.csv", few), DESCRIPTION, objectives=["latency"])
     none = write_csv(tmp_path / "none.csv", [dict(row, ms="nan") for row in rows()])
     with pytest.raises(ConfigError, match="no row has a number for accuracy and latency: all 18"):
         load_table(none, DESCRIPTION)

@@ -12,6 +12,9 @@ from typing import IO, Any
 from archsmith.errors import ConfigError, did_you_mean
 
 Value = str | float | int | None
+# what spreadsheets and data frames write where a number is missing
+_MISSING = frozenset({"", "n/a", "na", "<na>", "#n/a", "nan", "null", "none"})
+_ENCODING = "utf-8-sig"  # spreadsheets begin a file with a mark
 _OPERATIONS = {
     " + ": lambda a, b: a + b,
     " - ": lambda a, b: a - b,
@@ -56,9 +59,9 @@ class Columns:
         return [row.get(column) for row in self._rows]
 
     def numbers(self, column: str) -> list[float]:
-        """A column, or an expression of two, as numbers; NaN where a cell is missing.
+        """A column, or an expression of two, as numbers; NaN where a cell is missing, `n/a` or so.
 
-        Raises ConfigError for a missing column and for text that is no number.
+        Raises ConfigError for a missing column and for other text.
         """
         if column not in self.names:
             for sign, operation in _OPERATIONS.items():
@@ -68,7 +71,7 @@ class Columns:
                     return [operation(a, b) for a, b in pairs]
         numbers = []
         for row, value in enumerate(self.values(column), start=1):
-            number = math.nan if value is None else as_number(value)
+            number = math.nan if _is_missing(value) else as_number(value)
             if number is None:
                 raise ConfigError(
                     f"{self.name}: row {row}: column '{column}' holds {value!r}, not a number"
@@ -90,6 +93,10 @@ class Columns:
         return Columns(self.name, kept)
 
 
+def _is_missing(value: Value) -> bool:
+    return value is None or (isinstance(value, str) and value.strip().lower() in _MISSING)
+
+
 def as_number(value: Value) -> float | None:
     """The number a cell holds, or None for text."""
     if isinstance(value, str):
@@ -97,7 +104,12 @@ def as_number(value: Value) -> float | None:
             return float(value)
         except ValueError:
             return None
-    return None if value is None else float(value)
+    if value is None:
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return math.inf if value > 0 else -math.inf
 
 
 def same(cell: Value, wanted: Value) -> bool:
@@ -128,14 +140,14 @@ def read_columns(path: Path) -> Columns:
 
 def _open(path: Path) -> IO[str]:
     if path.name.endswith(".gz"):
-        return gzip.open(path, "rt", encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
+        return gzip.open(path, "rt", encoding=_ENCODING, newline="")
+    return path.open(encoding=_ENCODING, newline="")
 
 
 def _csv(lines: IO[str], path: Path, delimiter: str = ",") -> Iterator[dict[str, Value]]:
     reader = csv.reader(lines, delimiter=delimiter)
-    header = next(reader, None)
-    if header is None:
+    header = [name.strip() for name in next(reader, [])]
+    if not header:
         return
     twice = next((name for name in header if header.count(name) > 1), None)
     if twice is not None:
@@ -147,7 +159,7 @@ def _csv(lines: IO[str], path: Path, delimiter: str = ",") -> Iterator[dict[str,
             raise ConfigError(
                 f"{path}: line {reader.line_num} has {len(cells)} cells, the header {len(header)}"
             )
-        yield {name: cell or None for name, cell in zip(header, cells, strict=True)}
+        yield {name: cell.strip() or None for name, cell in zip(header, cells, strict=True)}
 
 
 def _tsv(lines: IO[str], path: Path) -> Iterator[dict[str, Value]]:
@@ -160,7 +172,7 @@ def _json_lines(lines: IO[str], path: Path) -> Iterator[dict[str, Value]]:
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
             raise ConfigError(f"{path}: line {number}: not valid JSON: {error}") from None
         if not isinstance(row, dict):
             raise ConfigError(f"{path}: line {number}: not a JSON object")
@@ -180,9 +192,12 @@ def _flat(value: Any, name: str) -> Iterator[tuple[str, Value]]:
         numbers = [v for v in value if isinstance(v, int | float) and not isinstance(v, bool)]
         if numbers and len(numbers) == len(value):
             yield f"{dot}length", len(numbers)
-            mean = sum(numbers) / len(numbers)
+            try:
+                mean = sum(numbers) / len(numbers)
+                squares = sum((number - mean) ** 2 for number in numbers)
+            except OverflowError:
+                mean = squares = math.inf
             yield f"{dot}mean", mean
-            squares = sum((number - mean) ** 2 for number in numbers)
             yield f"{dot}deviation", math.sqrt(squares / len(numbers))
             yield f"{dot}last", numbers[-1]
     elif isinstance(value, bool):

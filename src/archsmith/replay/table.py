@@ -2,7 +2,7 @@
 
 One row is one trained model. A search is shown the objectives of one training seed and judged by
 the scored values (the mean over seeds, or a column of its own). Everything is minimized: values of
-a maximized objective change their sign. A row whose objective is missing, not a number or infinite
+a maximized objective change their sign. A row whose objective is missing, infinite or beyond 1e100
 was trained and failed.
 """
 
@@ -19,9 +19,10 @@ from archsmith.errors import ConfigError, InfeasibleError, did_you_mean
 from archsmith.replay.description import Objective, TableDescription
 from archsmith.replay.reading import Columns, Value, as_number, read_columns
 from archsmith.replay.space import Dimension, Row, TableSpace
-from archsmith.trial import Limit, parse_value
+from archsmith.trial import Limit
 
 _ABSENT = "-"
+_LARGEST = 1e100  # sums of squared differences have to stay finite
 _LIMIT = re.compile(r"\s*(\S+?)\s*(<=|>=)\s*(.+?)\s*")
 
 
@@ -185,11 +186,11 @@ def _measured(
         if objective.scored is None:
             true = _mean(seeds)
         else:
-            by_line = np.array(columns.numbers(objective.scored))
+            by_line = _usable(np.array(columns.numbers(objective.scored)))
             true = np.array([np.mean(by_line[list(lines)]) for lines in rows])
             true *= sign * objective.scale
         shown.append(seeds)
-        scored.append(np.where(np.isfinite(true), true, np.nan))
+        scored.append(true)
         signs.append(sign)
     if not names:
         raise ConfigError(f"{columns.name}: no objective is described; add [objectives.NAME]")
@@ -209,8 +210,12 @@ def _seeds(columns: Columns, objective: Objective, rows: Sequence[Sequence[int]]
         for repeat in range(most)
         for column in range(len(by_column))
     ]
-    values = np.array(seeds)
-    return np.where(np.isfinite(values), values, np.nan)
+    return _usable(np.array(seeds))
+
+
+def _usable(values: np.ndarray) -> np.ndarray:
+    """NaN instead of what cannot be computed with."""
+    return np.where(np.abs(values) <= _LARGEST, values, np.nan)
 
 
 def _mean(seeds: np.ndarray) -> np.ndarray:
@@ -245,12 +250,12 @@ def _features(
 
 def _require_numbers(name: str, metrics: Mapping[str, np.ndarray]) -> None:
     for metric, values in metrics.items():
-        missing = np.flatnonzero(~np.isfinite(values))
+        missing = np.flatnonzero(np.isnan(_usable(values)))
         if len(missing):
             raise ConfigError(
-                f"{name}: '{metric}' is missing or no number in {len(missing)} of {len(values)} "
-                f"rows (first in row {missing[0] + 1}); what is known before training must be "
-                "known of every row: leave it out, or those rows by [where]"
+                f"{name}: '{metric}' is missing or no usable number in {len(missing)} of "
+                f"{len(values)} rows (first in row {missing[0] + 1}); what is known before "
+                "training must be known of every row: leave it out, or those rows by [where]"
             )
 
 
@@ -267,11 +272,9 @@ def _limit(text: str, name: str, static: Mapping[str, np.ndarray]) -> Limit:
             f"{did_you_mean(metric, static)}"
         )
     number = as_number(value)
-    return Limit(
-        metric=metric,
-        comparison=comparison,
-        value=parse_value(metric, value) if number is None else number,
-    )
+    if number is None or not math.isfinite(number):
+        return Limit.of(metric, comparison, value)
+    return Limit(metric=metric, comparison=comparison, value=number)
 
 
 def _require_something_to_find(table: Table) -> None:
@@ -289,5 +292,5 @@ def _require_something_to_find(table: Table) -> None:
         if values.min() == values.max():
             raise ConfigError(
                 f"{table.name}: objective '{name}' is {abs(values[0]):g} in every row that may be "
-                "found: nothing to search for"
+                f"found: nothing to search for{f'; {lost} rows count as failed' if lost else ''}"
             )

@@ -67,6 +67,8 @@ def _ranking(problem: Problem, aspect: float, aspect_weight: float) -> list[tupl
     """(score, location or point), the highest first; made once per problem."""
 
     def score(num_params: float, ratio: float) -> float:
+        if num_params <= 0:  # outside the embedding there may be none
+            return -math.inf
         return math.log(num_params) - aspect_weight * math.log(ratio / aspect) ** 2
 
     if isinstance(problem.space, ArchitectureSpace):
