@@ -77,9 +77,15 @@ class Jobs:
     seconds_in_jobs = 0.0
 
     def __init__(
-        self, trials: Sequence[TrialRecord], *, num_slots: int = 1, fail: Sequence[int] = ()
+        self,
+        trials: Sequence[TrialRecord],
+        *,
+        num_slots: int = 1,
+        fail: Sequence[int] = (),
+        objectives: Sequence[str] = ("bits_per_byte",),
     ) -> None:
-        self.study = SimpleNamespace(trials=list(trials))
+        problem = SimpleNamespace(objectives=objectives)
+        self.study = SimpleNamespace(trials=list(trials), problem=problem)
         plan = PlanConfig(finalists=3)
         self.workspace = SimpleNamespace(config=SimpleNamespace(plan=plan))
         self.recipe = SimpleNamespace(cooldown_fraction=0.25)
@@ -165,6 +171,21 @@ def test_fewer_are_trained_where_the_first_rung_is_too_long_for_all() -> None:
     ((numbers, train_bytes, _),) = jobs.asked
     assert numbers == [4, 2, 1]
     assert RUNGS[0].train_bytes <= train_bytes < 1.5 * RUNGS[0].train_bytes
+
+
+def test_with_several_objectives_they_are_spread_over_the_front() -> None:
+    """The best first, as ever; the second best is dominated by it."""
+    sizes = (6e5, 2e5, 5e5, 1e5, 4e5, 3e5)
+    trials = [
+        replace(trial, static_metrics={"file_bytes": size})
+        for trial, size in zip(TRIALS, sizes, strict=True)
+    ]
+    jobs = Jobs(trials, objectives=("bits_per_byte", "file_bytes"))
+    selecting(jobs, Notes(), budget=None).finalists()
+    ((numbers, _, _),) = jobs.asked
+    assert numbers[0] == 4
+    assert sorted(numbers[1:3]) == [1, 3]
+    assert numbers[3:] == [0]
 
 
 @pytest.mark.parametrize(

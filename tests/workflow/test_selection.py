@@ -18,9 +18,10 @@ from archsmith.store.records import JobKind, JobRecord, JobState, TrialRecord
 from archsmith.study import load_study
 from archsmith.train.recipe import Recipe
 from archsmith.trial import TrialState
+from archsmith.workflow.finalist_choice import choose_finalists
 from archsmith.workflow.finalist_jobs import FinalistJobs, score_quantized
 from archsmith.workflow.foresight import Foresight, Gain, Horizon, law_gain, readings
-from archsmith.workflow.selection import Finalist, choose_finalists, select, trunk_weights
+from archsmith.workflow.selection import Finalist, select, trunk_weights
 from helpers_workflow import FinishedSearch
 
 # (seconds, bits per byte) after each rung a trial finished

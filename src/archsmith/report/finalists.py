@@ -5,6 +5,11 @@ from statistics import fmean
 from typing import Any
 
 from archsmith.report.figures import NONE, plural, show
+from archsmith.report.finalists_front import (
+    finalist_objectives,
+    finalists_front,
+    front_sentence,
+)
 from archsmith.report.study_report import FinalistRow, RunRow, StudyReport
 
 TITLES = ("trial", "rung", "seeds", "other rates", "score", "predicted")
@@ -39,7 +44,12 @@ def _run(noted: Mapping[str, Any]) -> RunRow:
 
 
 def finalists_sentence(report: StudyReport) -> str:
-    """What was trained again and what came of it, or why nothing was; empty where not told."""
+    """Who stands on the front of several objectives; what was trained again and what came of it, or
+    why nothing was; empty where not told."""
+    return " ".join(filter(None, (front_sentence(report), _repeats_sentence(report))))
+
+
+def _repeats_sentence(report: StudyReport) -> str:
     repeats, finalists = report.repeats, report.finalists
     if not finalists or not repeats:
         return ""
@@ -88,7 +98,12 @@ def _listed(runs: Iterable[RunRow], *, named: bool = False) -> str:
 
 
 def finalists_json(report: StudyReport) -> dict[str, Any]:
-    """`finalists`, the winner first, and `repeats`."""
+    """`finalists`, the winner first, and `repeats`.
+
+    With several objectives each finalist has its `objectives`, bits per byte as predicted, and
+    whether it is `on_front`; with one, none and null.
+    """
+    objectives, front = finalist_objectives(report), finalists_front(report)
     return {
         "finalists": [
             {
@@ -104,6 +119,8 @@ def finalists_json(report: StudyReport) -> dict[str, Any]:
                 if len(row.seed_scores) > 1
                 else None,
                 "task_errors": dict(row.task_errors),
+                "objectives": objectives.get(row.trial, {}),
+                "on_front": None if front is None else row.trial in front,
                 "runs": [run._asdict() for run in row.runs],
             }
             for row in report.finalists

@@ -16,6 +16,7 @@ from archsmith.errors import EvaluationError
 from archsmith.store.records import JobKind, TrialRecord
 from archsmith.trial import Rung, TrialState
 from archsmith.units import format_seconds
+from archsmith.workflow.finalist_choice import take_best
 from archsmith.workflow.finalist_jobs import FinalistJobs, room_left
 from archsmith.workflow.inheriting import NOTE
 from archsmith.workflow.planning import plan_ladder
@@ -102,7 +103,8 @@ class InheritedSelecting:
         return sum(trial.rung >= 0 for trial in self.jobs.study.trials) >= _LEAST_SCORED
 
     def _choose(self, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
-        """The best by inherited score, and what the search began with, as always."""
+        """The best by inherited score, with several objectives those that show most of the front,
+        and what the search began with, as always."""
         scored = [
             trial
             for trial in trials
@@ -111,9 +113,13 @@ class InheritedSelecting:
             and trunk_of(trial).is_inherited
             and trunk_of(trial).checkpoint_out
         ]
-        ordered = sorted(scored, key=lambda trial: (_score(trial), trial.number))
-        chosen = ordered[: self.jobs.workspace.config.plan.finalists]
-        return chosen + [one for one in ordered if one.number == 0 and one not in chosen]
+        chosen = take_best(
+            scored,
+            count=self.jobs.workspace.config.plan.finalists,
+            predicted={trial.number: _score(trial) for trial in scored},
+            objectives=self.jobs.study.problem.objectives,
+        )
+        return chosen + [one for one in scored if one.number == 0 and one not in chosen]
 
     def _plan(self, chosen: Sequence[TrialRecord]) -> dict[str, Any]:
         """Who is trained from scratch on how much text, as noted by an earlier start or now."""

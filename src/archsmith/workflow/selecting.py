@@ -17,6 +17,8 @@ from archsmith.runtime import disk
 from archsmith.runtime.search import broken_limits
 from archsmith.store.records import JobKind, TrialRecord
 from archsmith.units import format_seconds
+from archsmith.workflow.finalist_choice import choose_finalists, fit_cooldowns
+from archsmith.workflow.finalist_front import front_among
 from archsmith.workflow.finalist_jobs import FinalistJobs, room_left, seconds_taken
 from archsmith.workflow.foresight import Foresight, Gain, Horizon, law_gain, readings
 from archsmith.workflow.planning import REPEATS_SHARE, cools_finalists, may_repeat
@@ -31,7 +33,6 @@ from archsmith.workflow.repeats import (
 from archsmith.workflow.searching import SPENT
 from archsmith.workflow.selection import (
     Finalist,
-    choose_finalists,
     ranked,
     select,
     trunk_of,
@@ -39,8 +40,8 @@ from archsmith.workflow.selection import (
 from archsmith.workflow.study_notes import StudyNotes
 from archsmith.workflow.suggestion import Suggestion
 
-# Of a training again: over what its trunk took before, for scoring and a busier machine; and for
-# the start of its process.
+# Of a training again, or a cooldown: over what its trunk took before, for scoring and a busier
+# machine; and for the start of its process.
 _ALLOWANCE, _START_SECONDS = 1.15, 5.0
 _PLAN = "repeats"
 
@@ -80,6 +81,7 @@ class Selecting:
             )
         weights: dict[int, Path] = {}
         if cools_finalists(self.budget):
+            chosen = self._in_time(chosen)
             weights = self.jobs.cool_down(chosen)
             chosen = [trial for trial in chosen if trial.number in weights]
 
@@ -123,13 +125,37 @@ class Selecting:
         """A trial whose checkpoint the disk budget took can no longer be finished."""
         kept = [one for one in trials if one.rung < 0 or trunk_of(one).checkpoint_out]
         count = self.jobs.workspace.config.plan.finalists
-        limits = self.jobs.study.problem.limits
+        problem = self.jobs.study.problem
         return choose_finalists(
             kept,
             count=count,
             foresight=self._foresight(trials),
-            is_feasible=lambda trial: not broken_limits(limits, trial.metrics),
+            objectives=problem.objectives,
+            is_feasible=lambda trial: not broken_limits(problem.limits, trial.metrics),
         )
+
+    @property
+    def _has_front(self) -> bool:
+        """Whether several objectives are in question; a task's stand-in is the loss itself."""
+        return len(self.jobs.study.problem.objectives) > 1
+
+    def _in_time(self, chosen: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """Of a front as many as can be cooled down in what is left of the search's time."""
+        if self.budget is None or not self._has_front:
+            return list(chosen)
+        room = self.budget.search_seconds - float(self.notes.get(SPENT) or 0.0)
+        kept = fit_cooldowns(
+            chosen,
+            seconds_of=lambda trial: self._seconds(trial, self.jobs.recipe.cooldown_fraction),
+            room_seconds=room,
+            num_slots=self.jobs.num_slots,
+        )
+        if len(kept) < len(chosen):
+            left = format_seconds(max(room, 0.0))
+            self.jobs.watcher.note(
+                f"{len(kept)} of {len(chosen)} finalists can be cooled down in the {left} left"
+            )
+        return kept
 
     def _foresight(self, trials: Sequence[TrialRecord]) -> Foresight:
         @cache  # the suggestion is read where the law is asked, and once
@@ -165,7 +191,12 @@ class Selecting:
             reason = "the search is too short for it" if asked else "it was not asked for"
         else:
             trials = {trial.number: trial for trial in chosen}
-            planned = self._trainings([trials[one.trial] for one in contenders(found)], room)
+            again = contenders(found)
+            if self._has_front:
+                objectives = self.jobs.workspace.config.objectives
+                front = front_among(found, trials, objectives)
+                again += [one for one in front if one not in again]
+            planned = self._trainings([trials[one.trial] for one in again], room)
             if not planned:
                 left = "" if room is None else f" in the {format_seconds(room)} left"
                 reason = f"no training fits{left}"
@@ -179,11 +210,11 @@ class Selecting:
         length = 1.0 + self.jobs.recipe.cooldown_fraction
         candidates = []
         for trial in trials:
-            seconds = trunk_of(trial).metrics.get("train_seconds", 0.0) * length * _ALLOWANCE
+            seconds = self._seconds(trial, length)
             last = max(readings(trial, self.horizon))
             end = self.horizon.end(last)
             share = min(last.seconds / end, 1.0) if end else 1.0
-            candidates.append(Candidate(trial.number, seconds + _START_SECONDS, share))
+            candidates.append(Candidate(trial.number, seconds, share))
         return plan_trainings(
             candidates,
             seed=config.seed,
@@ -192,6 +223,11 @@ class Selecting:
             num_slots=self.jobs.num_slots,
             room_seconds=room,
         )
+
+    def _seconds(self, trial: TrialRecord, part: float) -> float:
+        """What a job takes that trains for a part of what the trial's trunk was trained for."""
+        trained = trunk_of(trial).metrics.get("train_seconds", 0.0)
+        return trained * part * _ALLOWANCE + _START_SECONDS
 
     def _train_again(
         self, plan: Sequence[Training], found: Sequence[Finalist], chosen: Sequence[TrialRecord]

@@ -3,7 +3,8 @@
 Each finalist's trunk is cooled down where the time allows, written as the file it would be deployed
 as, and scored on the selection-validation split. Its score at the end of the final training is
 foreseen from there. The suggestion the search began with is always a finalist, so the search never
-returns a model that validated worse than it.
+returns a model that validated worse than it. With several objectives as well the loss and the tasks
+decide who wins; others say who is a finalist (`finalist_choice`) and what the report tells of each.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,6 @@ from safetensors.numpy import load_file
 from archsmith.architecture.tree import Architecture
 from archsmith.config import Spec
 from archsmith.store.records import JobKind, JobRecord, JobState, TrialRecord
-from archsmith.trial import TrialState
 from archsmith.workflow.foresight import Foresight, readings
 
 Weights = dict[str, np.ndarray]
@@ -95,7 +95,7 @@ class Finalist(Spec):
 
     @property
     def rank(self) -> tuple[float, float, int]:
-        """Lower is better."""
+        """Lower is better: errors on tasks, then the loss, whatever other objectives there are."""
         return sum(self.task_errors.values()), self.predicted_bits_per_byte, self.trial
 
     @property
@@ -106,32 +106,6 @@ class Finalist(Spec):
             return self.rank
         ahead = self.predicted_bits_per_byte - self.selection_bits_per_byte
         return sum(own.task_errors.values()), own.selection_bits_per_byte + ahead, self.trial
-
-
-def choose_finalists(
-    trials: Sequence[TrialRecord],
-    *,
-    count: int,
-    foresight: Foresight,
-    is_feasible: Callable[[TrialRecord], bool] = lambda trial: True,
-    always: Sequence[int] = (0,),
-) -> list[TrialRecord]:
-    """The `count` feasible trials with the lowest predicted bits per byte, and those in `always`.
-
-    What was trained and then failed, or broke a limit that only training shows, is no candidate.
-    """
-    usable = [
-        trial
-        for trial in trials
-        if readings(trial, foresight.horizon)
-        and trial.state is not TrialState.FAILED
-        and is_feasible(trial)
-    ]
-    predicted = {trial.number: foresight.of(trial).bits_per_byte for trial in usable}
-    ordered = sorted(usable, key=lambda trial: (predicted[trial.number], trial.number))
-    chosen = ordered[:count]
-    chosen += [trial for trial in usable if trial.number in always and trial not in chosen]
-    return chosen
 
 
 def trunk_weights(checkpoint: Path) -> Weights:
