@@ -42,6 +42,8 @@ from archsmith.train.recipe import Recipe
 from archsmith.trial import Rung
 
 CONTEXT_TOKENS = 256  # of the networks that a sweep trains
+WIDTHS = (32, 64, 96, 128, 160, 192, 256)  # and their layers, few enough that a draw may fit
+DEPTHS = (1, 2, 3, 4, 6)
 CLOSE = 1.25
 
 
@@ -136,12 +138,15 @@ def draw(
     """Random networks of so many parameters; every fourth has experts."""
     rng, found = random.Random(seed), []
     vocabularies = [Vocabulary(size, CONTEXT_TOKENS) for size in vocab_sizes]
-    spaces = {name: SpaceConfig(preset=name).build(vocabularies) for name in ("portable", "moe")}
+    spaces = {
+        name: SpaceConfig(preset=name, hidden_sizes=WIDTHS, depths=DEPTHS).build(vocabularies)
+        for name in ("portable", "moe")
+    }
     low, high = params
     while len(found) < count:
         space = spaces["moe" if len(found) % 4 == 3 else "portable"]
         point = space.sample(rng)
-        if low <= point.num_params <= high and point.num_hidden_layers <= 6 and point not in found:
+        if low <= point.num_params <= high and point not in found:
             found.append(point)
     return found
 

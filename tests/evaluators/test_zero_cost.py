@@ -2,6 +2,8 @@
 
 import math
 import random
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from archsmith import registry
 from archsmith.architecture.tree import Architecture
 from archsmith.data.corpus import Corpus, CorpusConfig
 from archsmith.data.tokenizer import Tokenizer
+from archsmith.errors import ConfigError
 from archsmith.evaluators.base import Request
 from archsmith.evaluators.zero_cost import (
     PROXIES,
@@ -20,8 +23,10 @@ from archsmith.evaluators.zero_cost import (
     synaptic_saliency,
     synflow,
 )
+from archsmith.model.kernels.plain import PLAIN
 from archsmith.model.transformer import build
 
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "rank-without-training.md"
 WORDS = ("the", "cat", "sat", "on", "a", "mat", "and", "ate", "one", "fish", "while", "dogs", "ran")
 ATTENTION = {"type": "attention", "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8}
 GATED = {"type": "gated_mlp", "intermediate_size": 24}
@@ -66,7 +71,7 @@ def test_every_kind_of_network_has_every_proxy(kind: str) -> None:
     found = proxies(tiny(kind), batch())
     assert tuple(found) == PROXIES
     assert all(math.isfinite(value) for value in found.values())
-    assert 1 / 17 < found["proxy_head_confidence"] < 1
+    assert 1 < found["proxy_head_confidence"] < 17
     assert found == proxies(tiny(kind), batch())
     assert found != proxies(tiny(kind), batch(), seed=1)
 
@@ -93,17 +98,32 @@ def test_saliency_is_weight_times_gradient_of_the_loss() -> None:
     assert found == pytest.approx(expected, rel=1e-4)
 
 
-def test_confidence_without_keys_is_that_of_even_attention() -> None:
-    """Where all scores are equal, position t looks at t + 1 positions alike, or at its window."""
-    text = batch()
-    for kind, seen in (("gated", range(2, 18)), ("window", [2, 3, 4, *[5] * 13])):
-        model = build(tiny(kind))
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                if "k_proj" in name or "k_norm" in name:
-                    parameter.zero_()
-        found = head_confidence(model, text[:, :-1], text[:, 1:])
-        assert found == pytest.approx(sum(1 / count for count in seen) / 16, rel=1e-5)
+@pytest.mark.parametrize("kind", ["gated", "window", "blocks"])
+def test_even_attention_has_confidence_one_at_any_number_of_tokens(kind: str) -> None:
+    text, model = batch(), build(tiny(kind))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "k_proj" in name or "k_norm" in name:
+                parameter.zero_()
+    for num_tokens in (3, 7, 17):
+        found = head_confidence(model, text[:, :num_tokens], text[:, 1 : num_tokens + 1])
+        assert found == pytest.approx(1, rel=1e-5)
+
+
+def test_confidence_is_the_largest_weight_beside_even_attentions() -> None:
+    """One layer of one head without rotation, its attention written down."""
+    attention = {**ATTENTION, "num_attention_heads": 1, "rope": None}
+    layer = {"mixer": attention, "feed_forward": GATED}
+    model, text = build(tiny(layers=[layer]), seed=2), batch()
+    found = head_confidence(model, text[:, :-1], text[:, 1:])
+    with torch.no_grad():
+        block = model.model.layers[0]
+        hidden = block.input_layernorm(model.model.embed_tokens(text[:, :-1]), PLAIN)
+        q, k = block.self_attn.q_proj(hidden), block.self_attn.k_proj(hidden)
+        later = torch.ones(17, 17).triu(1).bool()
+        weights = (q @ k.mT / 8**0.5).masked_fill(later, -math.inf).softmax(-1)
+    even = sum(1 / seen for seen in range(2, 18)) / 16
+    assert found == pytest.approx(weights.amax(-1)[:, 1:].mean().item() / even, rel=1e-4)
 
 
 def test_synflow_by_hand_of_a_network_without_depth_effects() -> None:
@@ -129,13 +149,13 @@ def test_synflow_by_hand_of_a_network_without_depth_effects() -> None:
     )
     # a tensor's share is what flows through it: o and v carry the same, gate and up half each
     flow = head @ (x1 + written) + 2 * (ahead @ mixed) + 2 * (head @ written)
-    found = synflow(architecture, num_tokens=7, seed=5)
-    assert found == pytest.approx(math.log(7 * flow.item()), abs=1e-9)
+    found = synflow(architecture, seed=5)
+    assert found == pytest.approx(math.log(flow.item()), abs=1e-9)
 
 
 def test_synflow_stays_finite_in_deep_networks() -> None:
     for kind in ("gated", "phi", "experts"):
-        assert math.isfinite(synflow(tiny(kind, depth=60), num_tokens=8, seed=0))
+        assert math.isfinite(synflow(tiny(kind, depth=60), seed=0))
 
 
 def test_jacobians_that_go_together_score_less() -> None:
@@ -157,29 +177,77 @@ def test_the_network_is_left_as_it_was() -> None:
     assert torch.equal(model(text), before)
 
 
-def test_the_evaluator_reads_the_studys_text(tmp_path) -> None:
-    (tmp_path / "text").mkdir()
+def test_synflow_does_not_depend_on_the_number_of_tokens() -> None:
+    found = [proxies(tiny(), batch(tokens=count))["proxy_synflow"] for count in (3, 17)]
+    assert found[0] == found[1]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a prepared corpus and a tokenizer."""
+    folder = tmp_path_factory.mktemp("zero-cost")
+    (folder / "text").mkdir()
     rng = random.Random(0)
     for number in range(40):
         lines = [" ".join(rng.choices(WORDS, k=12)) for _ in range(12)]
-        (tmp_path / "text" / f"{number}.txt").write_text("\n".join(lines), encoding="utf-8")
+        (folder / "text" / f"{number}.txt").write_text("\n".join(lines), encoding="utf-8")
     config = CorpusConfig(
-        files=(str(tmp_path / "text"),), validation_fraction=0.1, test_fraction=0.1,
+        files=(str(folder / "text"),), validation_fraction=0.1, test_fraction=0.1,
         minimum_split_bytes=256, near_duplicates=False,
     )  # fmt: skip
-    corpus = Corpus.prepare(config, tmp_path / "corpus")
-    Tokenizer.train(corpus, vocab_size=280).save(tmp_path / "tokenizer.json")
-    evaluator = registry.find("evaluators", "zero_cost")(
-        corpus=tmp_path / "corpus", tokenizer=tmp_path / "tokenizer.json",
-        token_files=tmp_path / "tokens", num_sequences=3, context_bytes=48,
+    corpus = Corpus.prepare(config, folder / "corpus")
+    Tokenizer.train(corpus, vocab_size=280).save(folder / "tokenizer.json")
+    return folder
+
+
+def evaluator(folder: Path, *, context_tokens: int) -> ZeroCost:
+    found = registry.find("evaluators", "zero_cost")(
+        corpus=folder / "corpus", tokenizer=folder / "tokenizer.json",
+        token_files=folder / "tokens", num_sequences=3, context_tokens=context_tokens,
     )  # fmt: skip
-    assert isinstance(evaluator, ZeroCost)
-    request = Request(
-        architecture=tiny(vocab_size=270), rung=None, seed=1, checkpoint_dir=tmp_path / "job"
-    )
-    result = evaluator.evaluate(request)
-    assert set(result.metrics) == set(evaluator.metrics())
-    rows, tokens = result.details["batch"]
-    assert rows == 3
-    assert 2 < tokens <= 25
-    assert evaluator.evaluate(request) == result
+    assert isinstance(found, ZeroCost)
+    return found
+
+
+def request(architecture: Architecture, folder: Path) -> Request:
+    return Request(architecture=architecture, rung=None, seed=1, checkpoint_dir=folder / "job")
+
+
+def test_networks_of_all_vocabularies_read_equally_many_tokens(text: Path) -> None:
+    for vocab_size in (257, 270, 280):
+        asked = request(tiny(vocab_size=vocab_size), text)
+        result = evaluator(text, context_tokens=20).evaluate(asked)
+        assert result.details["batch"] == [3, 21]
+        assert result == evaluator(text, context_tokens=20).evaluate(asked)
+
+
+def test_every_proxy_comes_with_its_negative_for_a_search(text: Path) -> None:
+    settings = evaluator(text, context_tokens=20)
+    found = settings.evaluate(request(tiny(vocab_size=270), text)).metrics
+    assert set(found) == set(settings.metrics())
+    assert all(found[f"minus_{name}"] == -found[name] for name in PROXIES)
+
+
+def test_a_context_shorter_than_the_others_is_refused(text: Path) -> None:
+    with pytest.raises(ConfigError, match=r"got 25, and one has a context of 24; give that"):
+        evaluator(text, context_tokens=25).evaluate(request(tiny(vocab_size=270), text))
+
+
+def test_the_largest_proxy_is_searched_for_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "notes").mkdir()
+    rng = random.Random(0)
+    words = ["".join(rng.choices("abcdefghij", k=5)) for _ in range(400)]
+    for number in range(40):
+        page = " ".join(rng.choices(words, k=1000))
+        (tmp_path / "notes" / f"{number}.txt").write_text(page, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    small = "validation_fraction=0.1, test_fraction=0.1, near_duplicates=False"
+    block = block.replace('directory="work/corpus"', f'directory="work/corpus", {small}')
+    exec(block.replace("n_trials=200", 'n_trials=4, executor="inline", threads=1'), {})
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    confidences = [float(line[0]) for line in lines]
+    assert confidences == sorted(confidences, reverse=True)
+    assert len(confidences) > 1

@@ -4,6 +4,13 @@ The more, the better the network should become; whether that holds is measured, 
 (`benchmarks/zero_cost_rank.py` prints the rank correlation). On many tables most lose to the
 parameter count (Javaheripi et al. 2022; Krishnakumar et al. 2022, arXiv 2210.03230).
 
+The papers compare networks that read the same input. Here vocabularies differ, and the same bytes
+are fewer tokens of a larger one; all but the counts change with the number of tokens alone. So all
+networks of a comparison read the same number of tokens (of different amounts of text), and two
+proxies are made free of that number besides: head confidence is divided by that of even attention,
+1/t at position t, and synaptic flow, which sums over positions that are all alike, is of one.
+What the vocabulary is by itself - rows of the table, outputs that are summed - stays in.
+
     proxy_num_params                all parameters
     proxy_num_non_embedding_params  without embedding table and head (Kaplan et al. 2020, arXiv
                                     2001.08361)
@@ -11,12 +18,13 @@ parameter count (Javaheripi et al. 2022; Krishnakumar et al. 2022, arXiv 2210.03
                                     a token does not use (LiteTransformerSearch, Javaheripi et al.
                                     2022, 2203.02094, counts dense networks)
     proxy_head_confidence           mean largest attention weight (Voita et al. 2019, 1905.09418;
-                                    as a proxy: Serianni & Kalita 2023, 2306.00288)
+                                    as a proxy: Serianni & Kalita 2023, 2306.00288), in units of
+                                    even attention's
     proxy_synaptic_saliency         sum of |weight * gradient of the loss| (SNIP, Lee et al. 2019,
                                     1810.02340; between networks: Abdelfattah et al. 2021,
                                     2101.08134)
     proxy_synflow                   logarithm of the synaptic flow (Tanaka et al. 2020, 2006.05467):
-                                    absolute weights, ones for text, no norms
+                                    absolute weights, ones for text, no norms; of one token
     proxy_jacobian_covariance       how little the outputs' Jacobians of different sequences go
                                     together (Mellor et al. 2021, 2006.04647, first version)
 """
@@ -30,12 +38,13 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from archsmith.architecture.feed_forwards.mlp import Mlp
 from archsmith.architecture.tree import Architecture, Layer
 from archsmith.data.loader import BatchOrder
+from archsmith.errors import ConfigError
 from archsmith.evaluators._encoded_text import token_files
 from archsmith.evaluators.base import Evaluator, Request, Result
 from archsmith.model.kernels import block_pattern, plain
@@ -55,18 +64,20 @@ PROXIES = (
     "proxy_synflow",
     "proxy_jacobian_covariance",
 )
+_MINUS = "minus_"
 _FLOOR = 1e-5  # Mellor et al.'s k: keeps the logarithm of a zero eigenvalue finite
 
 
 class ZeroCost(Evaluator):
     """All proxies of a candidate, as metrics `proxy_<name>`; nothing is trained.
 
-    They are not minimized, so none can be an objective as it stands.
+    Objectives are minimized: a search for the largest has `minus_proxy_<name>` for one.
 
     Attributes:
         corpus, tokenizer, token_files: as in `trunk_training`.
         num_sequences: of the batch.
-        context_bytes: text in a sequence; the same for all vocabularies.
+        context_tokens: of a sequence, for all networks alike; at most the shortest context among
+            them.
     """
 
     type: Literal["zero_cost"] = "zero_cost"
@@ -74,29 +85,35 @@ class ZeroCost(Evaluator):
     tokenizer: Path
     token_files: Path
     num_sequences: PositiveInt = 16
-    context_bytes: PositiveInt = 512
+    context_tokens: int = Field(default=128, ge=2)
 
     def metrics(self) -> tuple[str, ...]:
         """What every complete result holds."""
-        return PROXIES
+        return (*PROXIES, *(_MINUS + name for name in PROXIES))
 
     def evaluate(self, request: Request) -> Result:
         """Build the network as training would and look at it. Raises ConfigError, CorpusError."""
         torch.set_num_threads(request.num_threads)
         architecture = request.architecture
+        if self.context_tokens > architecture.max_position_embeddings:
+            raise ConfigError(
+                f"zero_cost.context_tokens: all networks of a comparison read the same number of "
+                f"tokens, got {self.context_tokens}, and one has a context of "
+                f"{architecture.max_position_embeddings}; give that or less"
+            )
         train, _ = token_files(
             self.corpus, self.tokenizer, self.token_files, architecture.vocab_size,
             num_threads=request.num_threads,
         )  # fmt: skip
-        wanted = max(2, round(self.context_bytes / train.bytes_per_token))
         batch = BatchOrder(
             train,
-            context_tokens=min(wanted, architecture.max_position_embeddings),
+            context_tokens=self.context_tokens,
             batch_size=self.num_sequences,
             seed=request.seed,
         ).batch(0)
-        metrics = proxies(architecture, torch.from_numpy(batch), seed=request.seed)
-        return Result(metrics=metrics, details={"batch": list(batch.shape)})
+        found = proxies(architecture, torch.from_numpy(batch), seed=request.seed)
+        minus = {_MINUS + name: -value for name, value in found.items()}
+        return Result(metrics={**found, **minus}, details={"batch": list(batch.shape)})
 
 
 def proxies(
@@ -112,7 +129,7 @@ def proxies(
         "proxy_decoder_params": sum(layer.num_params(architecture.hidden_size) for layer in layers),
         "proxy_head_confidence": head_confidence(model, tokens, targets),
         "proxy_synaptic_saliency": synaptic_saliency(model, tokens, targets),
-        "proxy_synflow": synflow(architecture, num_tokens=tokens.shape[1], seed=seed),
+        "proxy_synflow": synflow(architecture, seed=seed),
         "proxy_jacobian_covariance": jacobian_covariance(model, tokens),
     }
     return {name: float(found[name]) for name in PROXIES}
@@ -123,14 +140,18 @@ def head_confidence(
 ) -> float:
     """The largest attention weight, averaged over positions after the first, heads and layers.
 
-    0 for a network without attention.
+    In units of what it would be if every position looked alike at all it may see: even attention
+    has 1, whatever the number of tokens or the window. Uneven attention stands out the more, the
+    more tokens it chooses from: compare at one number of tokens. 0 without attention.
     """
     seen: list[float] = []
 
     def record(q: Tensor, k: Tensor, mask: Tensor, scale: float) -> None:
         keys = k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)
         scores = (q @ keys.transpose(-1, -2) * scale).masked_fill(~mask, -math.inf)
-        seen.append(scores.softmax(dim=-1).amax(dim=-1)[..., 1:].mean().item())
+        largest = scores.softmax(dim=-1).amax(dim=-1)[..., 1:].mean()
+        even = mask.sum(dim=-1).reciprocal()[..., 1:].mean()
+        seen.append((largest / even).item())
 
     def attend(q: Tensor, k: Tensor, v: Tensor, window: int | None, scale: float) -> Tensor:
         record(q, k, plain.visible(q.shape[2], k.shape[2], window, q.device), scale)
@@ -158,24 +179,28 @@ def head_confidence(
 def synaptic_saliency(
     model: Transformer, tokens: Int[Tensor, "B T"], targets: Int[Tensor, "B T"]
 ) -> float:
-    """Sum of |weight * gradient| over all parameters, for the batch's mean loss."""
+    """Sum of |weight * gradient| over all parameters, for the batch's mean loss.
+
+    Over more tokens less of the gradient is chance: compare at one number of tokens.
+    """
     model.zero_grad(set_to_none=True)
     model.loss(tokens, targets, kernels=PLAIN).backward()
     return _saliency(model)
 
 
-def synflow(architecture: Architecture, *, num_tokens: int, seed: int) -> float:
-    """Natural logarithm of the sum of |weight * gradient| of what ones become at the output.
+def synflow(architecture: Architecture, *, seed: int) -> float:
+    """Natural logarithm of the sum of |weight * gradient| of what ones become at an output.
 
     Weights are absolute and double. The flow must be of degree one in each weight, or it grows as a
     tower of powers with depth: norms pass their input on, a gated block takes the geometric mean of
-    gate and up, relu squared stands as silu; over equal tokens attention passes its values on.
+    gate and up, relu squared stands as silu; over equal tokens attention passes its values on. All
+    positions are then alike, so there is one.
     """
     model = build(_of_degree_one(architecture), seed=seed).double()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.abs_()
-    tokens = torch.zeros(1, num_tokens, dtype=torch.int64)
+    tokens = torch.zeros(1, 1, dtype=torch.int64)
     with _embedded_as(model, torch.ones(())), _without_norms(model):
         model.loss(tokens, tokens, kernels=_FLOW).backward()
     return math.log(max(_saliency(model), math.ulp(0.0)))
@@ -184,7 +209,8 @@ def synflow(architecture: Architecture, *, num_tokens: int, seed: int) -> float:
 def jacobian_covariance(model: Transformer, tokens: Int[Tensor, "B T"]) -> float:
     """Mellor et al.'s score of the correlations between sequences' Jacobians; at most -B.
 
-    A sequence's Jacobian is the gradient of the sum of its logits by its embedded text.
+    A sequence's Jacobian is the gradient of the sum of its logits by its embedded text. Over more
+    tokens correlations differ less by chance: compare at one number of tokens.
     """
     model.zero_grad(set_to_none=True)
     with _embedded_as(model, None) as embedded:
