@@ -11,7 +11,9 @@ answer is asked for, at most eight, and then a feasible sample drawn. Afterwards
 that may be tried stands in for an answer that breaks a limit known beforehand or, on a recorded
 table, names no row (`_choices.Choices.drafts`); one tried before is asked for again. Optuna is
 always told the parameters of what was tried. Trials under way are told as running, so that a
-sampler that minds them does. Trials outside measured limits are not told.
+sampler that minds them does. On a ladder a trial is told with its score at the first rung it
+finished (`_rungs`). Once a trial lies outside measured limits, the excess of every trial is told as
+a constraint: Optuna's samplers then put those within first, and of the others the nearest.
 """
 
 import random
@@ -22,12 +24,14 @@ from typing import Any
 
 from archsmith.errors import MissingExtraError
 from archsmith.strategies._choices import Answer, Choices
-from archsmith.strategies._drafts import Draft, Finished, finished, first_new
+from archsmith.strategies._drafts import Draft, Finished, first_new
+from archsmith.strategies._rungs import at_first_rungs, compared
 from archsmith.strategies.base import Strategy
 from archsmith.trial import Observation, Problem, Proposal, TrialState
 
 _ASKS = 8  # questions per proposal: what is answered may be known, infeasible or not exist
 _FAMILY = "family"
+_LIMITS = "limits"
 # (optuna, seed, number of groups) -> sampler
 MakeSampler = Callable[[Any, int, int], Any]
 # (optuna, number of trials told before) -> the system attributes a sampler would have left
@@ -51,9 +55,8 @@ def propose_by(
 
     def drafts() -> Iterator[Draft]:
         bridge = _bridge(problem, strategy.type, attributes)
-        trials = finished(problem, history)
-        told = tuple(trial for trial in trials if trial.excess == 0)
-        bridge.tell(told, running=_under_way(history, trials))
+        told = tuple(compared(problem, at_first_rungs(problem, history)))
+        bridge.tell(told, running=_under_way(history, told))
         known = {observation.architecture for observation in history}
         for _ in range(_ASKS):
             sampler = make_sampler(bridge.optuna, rng.randrange(2**32), len(bridge.groups))
@@ -105,13 +108,16 @@ class _Bridge:
 
     def _start(self) -> None:
         self._told: tuple[Finished, ...] = ()
+        self._is_limited = False  # by what only a measurement shows
         self._running: list[int] = []  # numbers in the study
         self._study = self.optuna.create_study(directions=["minimize"] * self._num_objectives)
 
     def tell(self, trials: tuple[Finished, ...], *, running: Sequence[Any] = ()) -> None:
         """Make the study hold these trials and no others, and points that are being tried."""
-        if trials[: len(self._told)] != self._told:
+        is_limited = any(trial.excess > 0 for trial in trials)
+        if trials[: len(self._told)] != self._told or is_limited != self._is_limited:
             self._start()
+            self._is_limited = is_limited
         failed = self.optuna.trial.TrialState.FAIL
         for number in self._running:
             self._study.tell(number, state=failed)  # over, or told anew below
@@ -119,6 +125,7 @@ class _Bridge:
             self._add(
                 trials[number].point,
                 values=list(trials[number].values),
+                constraints={_LIMITS: trials[number].excess} if is_limited else None,
                 system_attrs=dict(self._attributes(self.optuna, number)),
             )
         self._told = trials

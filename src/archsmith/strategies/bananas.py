@@ -7,12 +7,15 @@ sampling), and the lowest draws are tried, `per_iteration` of them before the ne
 
 The networks read the space's code of a point and its features. With several objectives each is
 predicted, those known without training are taken as they are, and every draw is ranked by a
-Chebyshev distance with weights of its own.
+Chebyshev distance with weights of its own. Once a trial lies outside measured limits the networks
+predict that, too: points drawn within limits come first, and of the others those drawn nearest.
 
-It departs from the authors' program in four things: a network has three hidden layers of 20 units,
+On a ladder trials count with their scores at the first rung they finished (`_rungs`).
+
+It departs from the authors' program in five things: a network has three hidden layers of 20 units,
 theirs has ten; it reads the space's code and features, theirs a path encoding of cells, which a
 space without paths does not have; a mutant is one or two steps away, so that the pool outlasts a
-small neighbourhood, theirs is one mutation; and several objectives are ours.
+small neighbourhood, theirs is one mutation; and several objectives and measured limits are ours.
 """
 
 import random
@@ -24,8 +27,9 @@ import numpy as np
 from pydantic import PositiveInt
 
 from archsmith.space.feasible import sample_feasible
-from archsmith.strategies._drafts import Draft, Finished, finished, first_new
+from archsmith.strategies._drafts import Draft, Finished, first_new
 from archsmith.strategies._ensemble import Ensemble
+from archsmith.strategies._rungs import at_first_rungs, compared
 from archsmith.strategies.base import Strategy
 from archsmith.strategies.nsga2 import survive
 from archsmith.trial import Observation, Problem, Proposal
@@ -59,7 +63,7 @@ class Bananas(Strategy):
     def propose(
         self, problem: Problem, history: Sequence[Observation], rng: random.Random
     ) -> Proposal:
-        trials = finished(problem, history)
+        trials = at_first_rungs(problem, history)
         learned = 0
         if len(trials) >= self.num_start:
             done = (len(trials) - self.num_start) // self.per_iteration
@@ -68,7 +72,7 @@ class Bananas(Strategy):
         def drafts() -> Iterator[Draft]:
             if learned:
                 known = {observation.architecture for observation in history}
-                for draft in _chosen(problem, self, tuple(trials[:learned])):
+                for draft in _chosen(problem, self, tuple(compared(problem, trials[:learned]))):
                     if draft.point not in known:
                         yield draft
             while True:
@@ -86,9 +90,12 @@ def _chosen(problem: Problem, strategy: Bananas, trials: tuple[Finished, ...]) -
     if not pool:
         return ()
     values = np.array([trial.values for trial in trials])
+    excess = np.array([trial.excess for trial in trials])
+    is_limited = bool((excess > 0).any())
+    outside = np.where(excess > 0, 1 + excess / (1 + excess), 0.0)  # 0 within, from 1 to 2 outside
     ensemble = Ensemble(
         _inputs(problem, [trial.point for trial in trials]),
-        values,
+        np.c_[values, outside] if is_limited else values,
         num_networks=strategy.num_networks,
         num_layers=strategy.num_layers,
         hidden_size=strategy.hidden_size,
@@ -103,7 +110,11 @@ def _chosen(problem: Problem, strategy: Bananas, trials: tuple[Finished, ...]) -
             sampled[row, column] = problem.static_metrics(draft.point).get(
                 name, sampled[row, column]
             )
-    return tuple(pool[index] for index in _order(sampled, values, draws))
+    order = _order(sampled[:, : values.shape[1]], values, draws)
+    if is_limited:
+        drawn = np.where(sampled[:, -1] < 0.5, 0.0, sampled[:, -1])
+        order.sort(key=drawn.__getitem__)
+    return tuple(pool[index] for index in order)
 
 
 def _pool(

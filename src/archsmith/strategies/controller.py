@@ -6,15 +6,20 @@ better than an exponential average of earlier rewards it was (REINFORCE with a b
 
 Nothing is stored: the controller is trained again from the history, trial by trial, with the same
 initial weights, so the same history gives the same controller. A history that continues the one
-seen last continues its training. One in which an earlier trial changed (it was promoted, or a score
-came late) is learned from the beginning, about 4 ms a trial: seconds after a thousand.
+seen last continues its training. On a ladder a trial counts with its score at the first rung it
+finished, by the time of that (`_rungs`): a promotion leaves what was learned as it is. A history in
+which an earlier trial changed all the same is learned from the beginning, about 4 ms a trial: where
+a trial failed after its first rung, where an objective's score at the first rung is not known (a
+task's), or where a score came late and there is no ladder.
 
 What was drawn and breaks a limit known beforehand, or names no row of a recorded table, is drawn
 anew. Where all draws are such, the nearest point that may be tried stands in for the first, and it
 is that point the network learns from.
 
-Rewards are minus the objective in standard deviations of those seen so far, the mean over
-objectives where there are several; failed trials teach nothing.
+Rewards are minus the objective in standard deviations of those seen so far at the same rung, the
+mean over objectives where there are several. A trial outside measured limits is worth less than any
+within them, the less the farther outside it is (Deb's rule), whatever its objectives; failed trials
+teach nothing.
 """
 
 import math
@@ -27,14 +32,15 @@ from typing import Any, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from archsmith.strategies._choices import Answer, Choices
-from archsmith.strategies._drafts import DRAFTS, Draft, Finished, finished, first_new
+from archsmith.strategies._drafts import DRAFTS, Draft, Finished, first_new
+from archsmith.strategies._rungs import at_first_rungs
 from archsmith.strategies.base import Strategy
 from archsmith.trial import Observation, Problem, Proposal
 
 _DRAWS = 2
 _DRAWN_AT_ONCE = 2 * DRAFTS // 5  # which leaves a fifth of the drafts for what stands in
 _SPAN = 0.08  # initial weights, uniform
-_MOST = 3.0  # standard deviations a reward may be away
+_MOST = 3.0  # standard deviations a reward may be away; outside limits up to twice that
 
 
 class Controller(Strategy):
@@ -58,7 +64,7 @@ class Controller(Strategy):
     ) -> Proposal:
         def drafts() -> Iterator[Draft]:
             policy = _policy(problem, self)
-            policy.learn(finished(problem, history))
+            policy.learn(at_first_rungs(problem, history))
             known = {observation.architecture for observation in history}
             refused = []
             for _ in range(_DRAWS):
@@ -89,6 +95,7 @@ class _Policy:
     def __init__(self, problem: Problem, strategy: Controller) -> None:
         self.choices: Choices = Choices(problem.space, purpose=strategy.type)
         self._settings, self._seed = strategy, problem.seed
+        self._has_ladder = len(problem.rungs) > 1
         sizes = [len(self.choices.groups)]
         sizes += [choice.size for group in self.choices.groups for choice in group]
         starts = list(accumulate(sizes, initial=0))
@@ -126,7 +133,7 @@ class _Policy:
         self._adam = torch.optim.Adam(self._network.parameters(), lr=settings.learning_rate)
         self._learned: list[Finished] = []
         self._baseline: float | None = None
-        self._sums: list[tuple[float, float]] = []
+        self._seen: dict[int, _Seen] = {}  # by rung
 
     def learn(self, trials: Sequence[Finished]) -> None:
         """Train on what is new; from the beginning where the history is another one."""
@@ -137,7 +144,7 @@ class _Policy:
             self._learned.append(trial)
 
     def _reinforce(self, trial: Finished) -> None:
-        reward = self._reward(trial.values)
+        reward = self._reward(trial)
         if self._baseline is None:
             self._baseline = reward
         advantage = reward - self._baseline
@@ -150,21 +157,12 @@ class _Policy:
         loss.backward()
         self._adam.step()
 
-    def _reward(self, values: Sequence[float]) -> float:
-        """Minus the mean over objectives of the value in standard deviations seen so far."""
-        self._sums = self._sums or [(0.0, 0.0)] * len(values)
-        count, reward = len(self._learned) + 1, 0.0
-        for place, value in enumerate(values):
-            # around the first value, so that squares do not swallow small differences
-            first = self._learned[0].values[place] if self._learned else value
-            total, squares = self._sums[place]
-            total, squares = total + (value - first), squares + (value - first) ** 2
-            self._sums[place] = (total, squares)
-            variance = squares / count - (total / count) ** 2
-            away = (value - first) - total / count
-            if variance > 0:
-                reward -= min(max(away / math.sqrt(variance), -_MOST), _MOST)
-        return reward / len(values)
+    def _reward(self, trial: Finished) -> float:
+        """Within limits from -3 to 3, outside from -3 to -6."""
+        if trial.excess > 0:
+            return -_MOST * (1 + trial.excess / (1 + trial.excess))
+        rung = trial.rung if self._has_ladder else 0
+        return self._seen.setdefault(rung, _Seen(trial.values)).reward(trial.values)
 
     def _log_probability(self, answer: Answer) -> Any:
         import torch
@@ -201,6 +199,29 @@ class _Policy:
                     options.append(rng.choices(range(high - low), weights)[0])
                     last[row, 0] = low + options[-1]
         return [Answer(options[0], tuple(options[1:])) for options in drawn]
+
+
+class _Seen:
+    """The mean and deviation of the values of one rung so far."""
+
+    def __init__(self, first: Sequence[float]) -> None:
+        # sums around the first values, so that squares do not swallow small differences
+        self._first = first
+        self._count, self._sums = 0, [(0.0, 0.0)] * len(first)
+
+    def reward(self, values: Sequence[float]) -> float:
+        """Minus the mean over objectives of the value in standard deviations, it included."""
+        self._count += 1
+        count, reward = self._count, 0.0
+        for place, (value, first) in enumerate(zip(values, self._first, strict=True)):
+            total, squares = self._sums[place]
+            total, squares = total + (value - first), squares + (value - first) ** 2
+            self._sums[place] = (total, squares)
+            variance = squares / count - (total / count) ** 2
+            away = (value - first) - total / count
+            if variance > 0:
+                reward -= min(max(away / math.sqrt(variance), -_MOST), _MOST)
+        return reward / len(values)
 
 
 PART = Controller
