@@ -159,6 +159,21 @@ def test_what_is_trained_further_starts_from_scratch(evaluator, tmp_path):
     assert evaluator.evaluate(longer).details["step"] > result.details["step"]
 
 
+def test_a_higher_rung_without_a_checkpoint_trains_from_scratch(evaluator, tmp_path):
+    untouched = evaluator.model_copy(update={"folder": tmp_path / "none"})
+    above = Rung(index=1, fraction=0.3, train_bytes=600)
+    result = untouched.evaluate(request(evaluator, tmp_path / "job", rung=above))
+    assert "inherited" not in result.details
+    assert result.details["from_scratch"]
+    assert result.details["train_bytes"] >= 600
+    assert not (tmp_path / "none").exists()
+    on = request(
+        evaluator, tmp_path / "next", checkpoint_in=result.checkpoint,
+        rung=Rung(index=2, fraction=1.0, train_bytes=1200),
+    )  # fmt: skip
+    assert not untouched.evaluate(on).details["from_scratch"]
+
+
 def test_a_network_from_elsewhere_is_refused_before_anything_is_trained(evaluator, tmp_path):
     elsewhere = evaluator.model_copy(update={"folder": tmp_path / "none"})
     largest = networks(evaluator).largest

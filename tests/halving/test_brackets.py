@@ -1,12 +1,16 @@
 """Brackets as their papers have them."""
 
+from dataclasses import replace
+
 import pytest
+from halving_helpers import at, promoted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archsmith.errors import ConfigError
 from archsmith.halving.brackets import bracket_of, hyperband_cycle, successive_cycle
 from archsmith.halving.rungs import plan_rungs
+from archsmith.halving.settings import Halving
 
 
 def test_hyperband_has_its_table_for_81_and_3() -> None:
@@ -51,3 +55,11 @@ def test_every_trial_is_in_one_bracket(number: int, num_rungs: int, eta: int) ->
 def test_brackets_need_rungs() -> None:
     with pytest.raises(ConfigError, match="at least one rung"):
         hyperband_cycle(0, 3)
+
+
+def test_a_bracket_sends_on_who_still_has_a_checkpoint() -> None:
+    halving = Halving(rule="successive", num_candidates=6)
+    entries = at(0, [float(n) for n in range(6)])
+    assert promoted(entries, halving=halving) == [(0, 1), (1, 1)]
+    entries[1] = replace(entries[1], resumable=False)
+    assert promoted(entries, halving=halving) == [(0, 1), (2, 1)]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from halving_helpers import QUIET, RUNGS, at, promoted
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -110,3 +112,30 @@ def test_with_several_objectives_no_more_than_the_quota_go_on() -> None:
     assert len(promoted(entries(set()))) == 2
     assert len(promoted(entries({4}))) == 1
     assert promoted(entries({0, 4})) == []
+
+
+def without_checkpoint(entries: list[Entry], *numbers: int) -> list[Entry]:
+    return [replace(e, resumable=False) if e.number in numbers else e for e in entries]
+
+
+def test_the_place_of_a_trial_without_its_checkpoint_passes_to_the_next() -> None:
+    entries = at(1, [float(n) for n in range(6)], started={0: 2})
+    assert promoted(without_checkpoint(entries, 1)) == [(2, 2)]
+    # what went on before it lost its own keeps its place
+    assert promoted(without_checkpoint(entries, 0)) == [(1, 2)]
+    decision = decide(
+        without_checkpoint(entries, 1, 4), rungs=RUNGS, halving=Halving(audit_share=1.0), seed=0
+    )
+    assert [(p.number, p.audit) for p in decision.promotions] == [(2, False), (3, True), (5, True)]
+    assert [e.number for e in decision.eliminations] == [1, 4]
+
+
+def test_at_the_first_rung_and_with_several_objectives_too() -> None:
+    near = at(0, [1.00, 1.03, 1.04, 1.30, 1.02, 1.01])
+    assert {number for number, _ in promoted(without_checkpoint(near, 5))} == {0, 1, 2, 4}
+    front = [Entry(number=n, scores={1: (n, -n)}, started_rung=1) for n in range(6)]
+    first, second = (number for number, _ in promoted(front))
+    others = [number for number, _ in promoted(without_checkpoint(front, first))]
+    assert first not in others
+    assert len(others) == 2
+    assert second in others

@@ -8,6 +8,7 @@ from scratch: inherited weights rank networks, they are no start for one.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -79,12 +80,15 @@ class SharedWeightScoring(Evaluator):
     def evaluate(self, request: Request) -> Result:
         """Run one job. Raises EvaluationError, CheckpointError, ConfigError, InfeasibleError."""
         given = request.checkpoint_in
-        if given is None:
+        rung = 0 if request.rung is None else request.rung.index
+        if given is None and rung == 0:
             return self._score(request)
         # a mark is no trunk: begin one
-        begun = None if given.name == _MARK else given
-        alone = Request(**{**vars(request), "checkpoint_in": begun})
-        return self.trunk.evaluate(alone)
+        begun = None if given is None or given.name == _MARK else given
+        found = self.trunk.evaluate(Request(**{**vars(request), "checkpoint_in": begun}))
+        # a job that goes on from what itself began was begun from scratch
+        fresh = begun is None or begun.is_relative_to(request.checkpoint_dir)
+        return replace(found, details={**found.details, "from_scratch": fresh})
 
     def warm_up(self, *, num_threads: int) -> None:
         """As the trainings from scratch that may follow."""

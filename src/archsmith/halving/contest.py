@@ -57,9 +57,11 @@ def hold(
         ranked = standing(contest, rungs=rungs, rung=rung.index, halving=halving)
         if halves_truly(rung) or pure:
             quota = halving.quota(len(ranked), rounded_up=rounded_up)
-            kept = _within_quota(ranked, quota, rung.index)
+            able = [entry for entry in ranked if not entry.has_no_way_on(rung.index)]
+            kept = _within_quota(able, quota, rung.index)
         else:
-            kept = _without_clear_losers(ranked, rung.index, halving, uncertain)
+            near = _without_clear_losers(ranked, rung.index, halving, uncertain)
+            kept = [entry for entry in near if not entry.has_no_way_on(rung.index)]
         keep = {entry.number for entry in kept}
         out = [entry for entry in ranked if entry.number not in keep]
         settled = rounded_up or len(ranked) >= halving.eta

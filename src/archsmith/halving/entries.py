@@ -14,6 +14,8 @@ class Entry:
         started_rung: the highest rung that has a job.
         alive: False once it failed or broke a limit: counted, never promoted.
         feasible: False where a known metric breaks a limit: it ranks behind all that meet them.
+        resumable: False where its checkpoint was deleted for room: it is counted, and its place
+            passes to the next.
         seconds: rung to seconds of training at its end, where they are known.
         audited_from: the rung it lost at when it was begun as an audit; None for most.
     """
@@ -23,8 +25,17 @@ class Entry:
     started_rung: int = -1
     alive: bool = True
     feasible: bool = True
+    resumable: bool = True
     seconds: Mapping[int, float] = field(default_factory=dict)
     audited_from: int | None = None
+
+    def waits_at(self, rung: int) -> bool:
+        """Whether it may be sent on from a rung, or eliminated there."""
+        return self.alive and self.started_rung <= rung
+
+    def has_no_way_on(self, rung: int) -> bool:
+        """Whether it cannot go on from a rung, and has not."""
+        return not self.resumable and self.started_rung <= rung
 
     def is_marked(self, rung: int) -> bool:
         """Whether it was begun as an audit at this rung or below."""

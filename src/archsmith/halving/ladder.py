@@ -36,12 +36,12 @@ def decide_ladder(
             Promotion(entry.number, contest.rung + 1, audit)
             for group, audit in ((contest.kept, False), (audits, True))
             for entry in group
-            if entry.alive and entry.started_rung <= contest.rung
+            if entry.waits_at(contest.rung) and entry.resumable
         ]
         eliminations += [
             Elimination(entry.number, contest.rung)
             for entry in contest.lost
-            if entry.alive and entry.started_rung <= contest.rung and entry.number not in running_on
+            if entry.waits_at(contest.rung) and entry.number not in running_on
         ]
     return Decision(tuple(promotions), tuple(eliminations))
 
@@ -53,13 +53,12 @@ def _drawn(standings: Standings, *, halving: Halving, seed: int, closing: bool) 
         entry
         for contest in standings.contests
         for entry in contest.lost
-        if entry.alive
-        and entry.started_rung <= contest.rung
-        and entry.number not in standings.audits
+        if entry.waits_at(contest.rung) and entry.number not in standings.audits
     ]
     begun = len(standings.audits)
     due = int(halving.audit_share * (begun + len(waiting)) + 0.5)
     if closing and halving.audit_share > 0:
         due = max(due, 1)
-    order = sorted(waiting, key=lambda entry: place_in_draw(entry.number, seed=seed))
-    return {entry.number for entry in order[: max(due - begun, 0)]}
+    able = [entry.number for entry in waiting if entry.resumable]
+    able.sort(key=lambda number: place_in_draw(number, seed=seed))
+    return set(able[: max(due - begun, 0)])

@@ -35,16 +35,11 @@ def decide_brackets(
                 break
             keep = bracket.sizes[level + 1] if full else max(len(here) // halving.eta, 1)
             ranked = standing(back, rungs=rungs, rung=rung.index, halving=halving)
-            still = [e.alive and e.started_rung == rung.index for e in ranked]
-            going = [
-                e.number for e, here_yet in zip(ranked[:keep], still, strict=False) if here_yet
-            ]
+            kept = [e.number for e in ranked if not e.has_no_way_on(rung.index)][:keep]
+            still = [e.number for e in ranked if e.waits_at(rung.index)]
+            going = [number for number in still if number in kept]
             promotions += [Promotion(number, rung.index + 1) for number in going]
-            eliminations += [
-                Elimination(e.number, rung.index)
-                for e, here_yet in zip(ranked[keep:], still[keep:], strict=True)
-                if here_yet
-            ]
+            eliminations += [Elimination(n, rung.index) for n in still if n not in kept]
             if going:
                 break  # the next rung waits for all of them
     promotions.sort(key=lambda promotion: -promotion.rung)

@@ -24,6 +24,13 @@ def announce(before: TrialRecord | None, now: TrialRecord) -> Iterator[Event]:
         yield Proposed(number=now.number, architecture=now.architecture, strategy=now.strategy)
     old = {job.id: job for job in before.jobs} if before else {}
     for job in now.jobs:
+        if job.id not in old and _is_promotion(job, now):
+            yield Promoted(
+                number=job.number,
+                rung=job.rung,
+                audit=bool(job.options.get(AUDIT)),
+                from_scratch=not job.checkpoint_in,
+            )
         yield from _job(old.get(job.id), job)
     if rejected and (before is None or before.state is not TrialState.REJECTED):
         yield Rejected(number=now.number, reason=now.reason)
@@ -32,10 +39,14 @@ def announce(before: TrialRecord | None, now: TrialRecord) -> Iterator[Event]:
         yield Eliminated(number=now.number, rung=eliminated)
 
 
+def _is_promotion(job: JobRecord, trial: TrialRecord) -> bool:
+    """Whether a job goes on from a rung below; some rules begin trials higher than others."""
+    ladder = (other for other in trial.jobs if other.kind is JobKind.RUNG)
+    return job.kind is JobKind.RUNG and any(other.rung < job.rung for other in ladder)
+
+
 def _job(before: JobRecord | None, now: JobRecord) -> Iterator[Event]:
     number, kind, rung = now.number, now.kind.value, now.rung
-    if before is None and now.kind is JobKind.RUNG and rung > 0:
-        yield Promoted(number=number, rung=rung, audit=bool(now.options.get(AUDIT)))
     if now.attempt > (before.attempt if before else 0):
         yield Started(number=number, kind=kind, rung=rung, attempt=now.attempt)
     if before is not None and before.state is now.state and before.losses == now.losses:

@@ -1,14 +1,16 @@
 """The checkpoints' share of the disk: what may be deleted, in which order, and when to refuse.
 
 Deleted first is what is superseded (the trial has a later checkpoint), then what failed or broke
-a limit, then what was eliminated, lowest rung and worst score first. Never deleted for room: the
-input of a queued or running job, the checkpoints of the best trials, and everything that was
-extended or trained again.
+a limit, then what was eliminated or climbed to the top, lowest rung and worst score first, and at
+last what is not decided yet. A trial without its checkpoint is promoted no more: it would have to
+begin again. Never deleted for room: the input of a queued or running job, the checkpoints of the
+best trials, and everything that was extended or trained again.
 """
 
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from archsmith.errors import StoreError
 from archsmith.halving.ranking import rank
@@ -22,6 +24,13 @@ from archsmith.units import format_bytes
 MIN_FREE_BYTES = 256 * 2**20
 # Without a budget given, checkpoints may fill this share of what was free at the start.
 DEFAULT_SHARE = 0.5
+
+
+class Freed(NamedTuple):
+    """Bytes that were deleted, and the trials that can no longer be promoted, by number."""
+
+    num_bytes: int
+    ended: tuple[int, ...]
 
 
 def default_budget_bytes(store: Store, study: str) -> int:
@@ -43,23 +52,30 @@ def make_room(
     *,
     objectives: Sequence[str],
     best: Collection[int],
+    last_rung: int,
     budget_bytes: int,
-) -> int:
-    """Delete checkpoints until they fit the budget; returns the bytes freed."""
+) -> Freed:
+    """Delete checkpoints until they fit the budget. From `last_rung` nobody is promoted."""
     live = store.checkpoints(study)
     used = sum(checkpoint.num_bytes for checkpoint in live)
     if used <= budget_bytes:
-        return 0
+        return Freed(0, ())
     root = checkpoint_root(store, store.study(study))
     freed = 0
-    for checkpoint in _deletable(live, trials, objectives=objectives, best=best):
+    ended: list[int] = []
+    for checkpoint in _deletable(
+        live, trials, objectives=objectives, best=best, last_rung=last_rung
+    ):
         if used - freed <= budget_bytes:
             break
         # Forgotten first: a file without an entry is an orphan, an entry without a file a lie.
         store.forget_checkpoints(study, [checkpoint])
         _delete(root, checkpoint.path)
         freed += checkpoint.num_bytes
-    return freed
+        trial = trials[checkpoint.number]
+        if trial.state is TrialState.COMPLETE and trial.rung == checkpoint.rung < last_rung:
+            ended.append(trial.number)
+    return Freed(freed, tuple(sorted(ended)))
 
 
 def check_space(store: Store, study: str, *, budget_bytes: int) -> None:
@@ -141,9 +157,9 @@ def _deletable(
     *,
     objectives: Sequence[str],
     best: Collection[int],
+    last_rung: int,
 ) -> list[CheckpointRecord]:
     inputs = {job.checkpoint_in for t in trials.values() for job in t.jobs if job.is_open}
-    top = max((trial.rung for trial in trials.values()), default=-1)
     places = _places(trials.values(), objectives)
     ordered: list[tuple[tuple[int, int, int], CheckpointRecord]] = []
     for entry in live:
@@ -157,12 +173,11 @@ def _deletable(
             continue
         elif trial.state in (TrialState.FAILED, TrialState.REJECTED):
             order = (1, entry.rung, 0)
-        elif trial.eliminated_rung is not None or (
-            trial.rung == top and not any(job.is_open for job in trial.jobs)
-        ):
-            order = (2, entry.rung, -places.get(entry.number, 0))
-        else:
+        elif any(job.is_open and job.kind not in BESIDE for job in trial.jobs):
             continue
+        else:
+            decided = trial.eliminated_rung is not None or trial.rung >= last_rung
+            order = (2 if decided else 3, entry.rung, -places.get(entry.number, 0))
         ordered.append((order, entry))
     return [entry for _, entry in sorted(ordered, key=lambda pair: (pair[0], pair[1].id))]
 

@@ -205,10 +205,14 @@ def _keep_within_budget(
         search.trials,
         objectives=search.problem.objectives,
         best={trial.number for trial in best(list(search.trials.values()))},
+        last_rung=max(len(search.problem.rungs) - 1, 0),
         budget_bytes=budget_bytes,
     )
-    if freed:
-        on_event(events.Notice(text=f"checkpoints collected: {format_bytes(freed)} freed"))
+    if freed.num_bytes:
+        text = f"checkpoints collected: {format_bytes(freed.num_bytes)} freed"
+        if freed.ended:
+            text += f"; no longer promoted without theirs: trial {', '.join(map(str, freed.ended))}"
+        on_event(events.Notice(text=text))
         search.refresh()
     disk.check_space(store, study, budget_bytes=budget_bytes)
 

@@ -77,11 +77,13 @@ class Lost:
 
 @dataclass(frozen=True, kw_only=True)
 class Promoted:
-    """A trial goes on to `rung`; `audit`: although it lost, to see how often that is wrong."""
+    """A trial goes on to `rung`; `audit`: although it lost, to see how often that is wrong;
+    `from_scratch`: without a checkpoint, as evaluators that leave none do."""
 
     number: int
     rung: int
     audit: bool = False
+    from_scratch: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from comparing what the store says now with what it said before, whoever made th
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
 from typing import Any
 
@@ -77,6 +78,7 @@ class Search:
         self._revision = -1
         self._observations: dict[int, Observation] = {}
         self._entries: dict[int, Entry] = {}
+        self._with_checkpoint: set[int] = set()
         self._hashes: set[str] = set()
         self.refresh(silent=True)
 
@@ -89,6 +91,11 @@ class Search:
             self._observations[trial.number] = trial.observation
             self._entries[trial.number] = ladder_entry(trial, self.problem)
             self._hashes.add(trial.hash)
+            last = trial.last_rung
+            if last is not None and last.checkpoint_out:
+                self._with_checkpoint.add(trial.number)
+            else:
+                self._with_checkpoint.discard(trial.number)
             if not silent:
                 for event in announce(before, trial):
                     self._on_event(event)
@@ -114,8 +121,19 @@ class Search:
         )
 
     def entries(self) -> list[Entry]:
-        """The trials as halving sees them."""
-        return list(self._entries.values())
+        """The trials as halving sees them.
+
+        Where others have a checkpoint, the evaluator leaves them: whose is gone cannot go on.
+        Where nobody has one, each rung is evaluated from the beginning.
+        """
+        if not self._with_checkpoint:
+            return list(self._entries.values())
+        return [
+            entry
+            if number in self._with_checkpoint or not entry.scores
+            else replace(entry, resumable=False)
+            for number, entry in self._entries.items()
+        ]
 
     def step(self, n_trials: int | None) -> Step:
         """Do the next thing, as of the last `refresh`, and return before looking again.
