@@ -9,9 +9,10 @@ from archsmith import registry
 from archsmith.errors import ConfigError
 from archsmith.space import presets
 from archsmith.space.feasible import sample_feasible
+from archsmith.strategies import decoder_params_evolution
 from archsmith.strategies._ensemble import Ensemble
 from archsmith.strategies.bananas import Bananas
-from archsmith.strategies.decoder_params_evolution import DecoderParamsEvolution
+from archsmith.strategies.decoder_params_evolution import DecoderParamsEvolution, _parents
 from archsmith.strategies.largest_five import LargestFive
 from archsmith.strategies.local_search import LocalSearch
 from archsmith.strategies.regularized_evolution import RegularizedEvolution
@@ -249,6 +250,40 @@ def test_the_proxys_front_is_trained_before_anything_else():
     unproxied = Problem(space=TableSpace((2, 2)), objectives=("loss",), static_metrics=lambda p: {})
     with pytest.raises(ConfigError, match="needs the metric 'num_non_embedding_params'"):
         DecoderParamsEvolution().propose(unproxied, (), random.Random(0))
+
+
+def test_where_costs_are_only_limited_the_most_decoder_parameters_are_trained_first():
+    strategy = DecoderParamsEvolution(population_size=12, generations=4, children=12)
+    problem = toy_problem(limits=("file_bytes <= 120KiB",))
+    points = [o.architecture for o in run_search(strategy, problem, 15)]
+    sizes = [point.num_non_embedding_params for point in points]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > sizes[-1]
+    assert all(problem.feasible(point) for point in points)
+    # the same costs as an objective: the largest, then the smallest of the front
+    traded = toy_problem(
+        limits=("file_bytes <= 120KiB",), objectives=("bits_per_byte", "file_bytes")
+    )
+    first, second, *others = [o.architecture for o in run_search(strategy, traded, 15)]
+    size = [traded.static_metrics(point)["file_bytes"] for point in (first, second)]
+    assert size[1] < 0.5 * size[0]
+    assert min(p.num_non_embedding_params for p in others) > second.num_non_embedding_params
+
+
+def test_with_limits_alone_a_front_is_still_what_evolution_looks_for(monkeypatch):
+    # parents kept: the front of the most parameters for the fewest bytes, not the largest alone
+    kept = []
+
+    def record(seen, size):
+        kept.append(found := _parents(seen, size))
+        return found
+
+    monkeypatch.setattr(decoder_params_evolution, "_parents", record)
+    problem = toy_problem(limits=("file_bytes <= 120KiB",), seed=5)
+    strategy = DecoderParamsEvolution(population_size=10, generations=5, children=12)
+    strategy.propose(problem, (), problem.rng(0))
+    sizes = [point.num_non_embedding_params for point in kept[-1]]
+    assert min(sizes) < 0.2 * max(sizes)
 
 
 def test_evolution_without_training_respects_limits():

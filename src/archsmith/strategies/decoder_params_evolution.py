@@ -7,6 +7,8 @@ training: objectives that are cost models, else the limited metrics, else all pa
 generation the parents are the points of the fronts so far, half of the children mutants and half
 crossings. Then the points of that front are trained, the largest first and then the one farthest,
 in the proxy's space, from those already proposed; after them the next fronts of what evolution saw.
+Where no objective is such a cost, only limits are, and a small network wins nothing by being cheap:
+all that evolution saw is then trained by decoder parameters, the most first.
 """
 
 import random
@@ -75,9 +77,11 @@ def _ranked(problem: Problem, strategy: DecoderParamsEvolution) -> list[tuple[An
             break
     points = list(seen)
     values = np.array([seen[point] for point in points])
-    ranked = []
+    ranked: list[tuple[Any, int]] = []
     for number, front in enumerate(NonDominatedSorting().do(values)):
         ranked += [(points[index], number) for index in _spread(values, list(front))]
+    if _is_only_limited(problem, points[0]):
+        ranked.sort(key=lambda place: seen[place[0]][0])  # stable: of equals the better front
     return ranked
 
 
@@ -112,6 +116,13 @@ def _proxy_values(problem: Problem, point: Any) -> tuple[float, ...]:
     names = [name for name in dict.fromkeys(costs or ["num_params"]) if name in metrics]
     costly = [signs.get(name, 1.0) * metrics[name] for name in names if name != proxy]
     return (-float(np.log(metrics[proxy])), *costly)
+
+
+def _is_only_limited(problem: Problem, point: Any) -> bool:
+    """Whether costs have limits but are no objective."""
+    metrics = problem.static_metrics(point)
+    limited = any(limit.metric in metrics for limit in problem.limits)
+    return limited and not any(name in metrics for name in problem.objectives)
 
 
 def _parents(seen: dict[Any, tuple[float, ...]], size: int) -> list[Any]:
