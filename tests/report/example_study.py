@@ -10,6 +10,8 @@ from archsmith.architecture.mixers.attention import Attention
 from archsmith.architecture.norm import Norm
 from archsmith.architecture.tree import Architecture, Layer
 from archsmith.report.study_report import (
+    AnytimeCurve,
+    AnytimePoint,
     ArmRow,
     CurvePoint,
     FinalistRow,
@@ -367,6 +369,17 @@ def example_study(*, seed: int = 0) -> StudyReport:
             "why": "the largest whose table leaves three quarters of the file to layers",
         },
         settings={"study_name": "standard-library", "seed": 0},
+        anytime=tuple(
+            AnytimeCurve(
+                name, (AnytimePoint(1000.0, 8e14, 2.4), AnytimePoint(seconds, 5.5e15, 1.82))
+            )
+            for name, seconds in (
+                ("search winner", 9845.0),
+                ("largest that fits", 9700.0),
+                ("fitted Llama shape", 9720.0),
+                ("fitted Phi-3 shape", 9810.0),
+            )
+        ),
         finalists=finalists(),
         repeats={"planned": [{}] * 4, "room_seconds": 900.0, "reason": "", "seed_noise": 0.0189},
         audited=(5, 9, 14),

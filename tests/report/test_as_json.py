@@ -62,7 +62,8 @@ def test_the_keys_are_stable() -> None:
         "high": "float", "standard_error": "float", "degrees_of_freedom": "float",
         "p_value": "float", "adjusted_p_value": "float", "num_blocks": "int", "num_bytes": "int",
         "num_seeds": "int", "training_noise": "float", "noise_degrees_of_freedom": "int",
-        "detectable": "float", "outcome": "str",
+        "detectable": "float", "outcome": "str", "cpu_ratio": "float", "flops_ratio": "float",
+        "reason": "str",
     }  # fmt: skip
 
 

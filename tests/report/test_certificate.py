@@ -112,7 +112,7 @@ def test_holm_takes_back_what_chance_would_show() -> None:
 
 def test_unequal_costs_and_missing_seeds_are_said() -> None:
     found = made(runs([0.02, 0.03, 0.025, 0.01, 0.015], cost=900.0))
-    assert "at 1.29 times its CPU seconds" in found.sentence
+    assert "at 1.29 times its CPU seconds and 1.00 times its FLOPs" in found.sentence
     assert any("costs were not equal" in remark for remark in found.remarks)
     partial = runs([0.02, 0.03, 0.025, 0.01, 0.015, 0.02])
     partial.remove(next(run for run in partial if run.arm == "law_guided" and run.seed == 2))
@@ -176,16 +176,90 @@ def test_costs_that_nobody_told_are_not_equal() -> None:
         run._replace(cpu_seconds=0.0) if run.arm == "law_guided" else run for run in runs(GAINS)
     ]
     found = made(free)
-    assert not found.comparisons[0].costs_equal
-    assert "cost not known" in found.sentence
+    # FLOPs count where CPU seconds are not known of both
+    assert found.outcome is Outcome.BEAT
+    assert "at its CPU seconds not known and 1.00 times its FLOPs" in found.sentence
     told = "law_guided against parameter maximizer on notes: cost not known (CPU seconds)."
     assert told in found.remarks
     assert found.as_json()["arms"][0]["cpu_seconds"] is None
     # one seed of five is enough for the mean to be unknown
     one = made([run._replace(flops=0.0) if run.seed == 3 else run for run in runs(GAINS)])
-    assert one.comparisons[0].costs_equal
+    assert one.outcome is Outcome.BEAT
     assert any("cost not known (FLOPs)." in remark for remark in one.remarks)
     assert not any("cost not known" in remark for remark in made(runs(GAINS)).remarks)
+
+
+def spent(ours: tuple[float, float], theirs: tuple[float, float]) -> list[ArmRun]:
+    """The search gains on each seed, at so many CPU seconds and FLOPs against so many."""
+    return [
+        run._replace(cpu_seconds=cost[0], flops=cost[1])
+        for run in runs(GAINS)
+        for cost in [ours if run.arm == "law_guided" else theirs]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "reason", "ratios"),
+    [
+        ((2100.0, 9e12), (700.0, 1e12), "costs differ", ("3.00", "9.00")),
+        ((740.0, 8e12), (700.0, 8e12), "costs differ", ("1.06", "1.00")),
+        ((0.0, 9e12), (700.0, 1e12), "costs differ", ("\u2013", "9.00")),
+        ((0.0, 0.0), (0.0, 0.0), "costs not known", ("\u2013", "\u2013")),
+        ((700.0, 9e12), (0.0, 0.0), "costs not known", ("\u2013", "\u2013")),
+        ((730.0, 8e12), (700.0, 8e12), "", ("1.04", "1.00")),
+        ((700.0, 9e12), (700.0, 1e12), "", ("1.00", "9.00")),
+        ((350.0, 4e12), (700.0, 8e12), "", ("0.50", "0.50")),
+        ((0.0, 8e12), (700.0, 8e12), "", ("\u2013", "1.00")),
+    ],
+)
+def test_a_search_claims_only_what_it_reached_at_no_more_than_equal_cost(
+    ours: tuple[float, float], theirs: tuple[float, float], reason: str, ratios: tuple[str, str]
+) -> None:
+    found = made(spent(ours, theirs))
+    outcome = Outcome.UNDECIDED if reason else Outcome.BEAT
+    chosen = PRIMARY[1] if reason else PRIMARY[0]
+    assert found.outcome is found.comparisons[0].outcome is outcome
+    assert found.recommended == (("notes", chosen),)
+    begins = f"Undecided, {reason}: law_guided measured" if reason else "Beat: law_guided needs"
+    assert found.sentence.startswith(begins)
+    assert found.sentence.endswith(f"Recommended: {chosen}'s model.")
+    assert any("no more than its rival's cost" in remark for remark in found.remarks) == bool(
+        reason
+    )
+    cells = (*ratios, f"undecided: {reason}" if reason else "beat")
+    assert f"| {' | '.join(cells)} |" in found.markdown()
+    page = render_certificate(found)
+    assert begins in page
+    assert "FLOPs ratio" in page
+    told = json.loads(json.dumps(found.as_json(), allow_nan=False))
+    assert (told["outcome"], told["comparisons"][0]["reason"]) == (str(outcome), reason)
+    for cost, ratio in zip(("cpu_ratio", "flops_ratio"), ratios, strict=True):
+        known = told["comparisons"][0][cost]
+        assert known == (None if ratio == "\u2013" else pytest.approx(float(ratio), abs=0.005))
+
+
+def test_both_ratios_are_told_whatever_they_are() -> None:
+    equal = made(runs(GAINS))
+    assert "at 1.00 times its CPU seconds and 1.00 times its FLOPs" in equal.sentence
+    more = made(spent((700.0, 9e12), (700.0, 1e12)))
+    told = "costs were not equal, 1.00 times the CPU seconds and 9.00 times the FLOPs."
+    assert any(told in remark for remark in more.remarks)
+
+
+def test_a_search_that_lost_at_more_cost_has_lost() -> None:
+    assert made(runs([-gain for gain in GAINS], cost=2100.0)).outcome is Outcome.LOST
+
+
+def test_exploratory_comparisons_and_other_corpora_are_held_to_equal_cost_too() -> None:
+    others = [ArmRun("random", seed, 1.9 + seed / 500, 100.0, 1e12, "notes") for seed in range(5)]
+    found = made(runs(GAINS), runs(GAINS, corpus="code", cost=2100.0), others)
+    assert found.outcome is Outcome.UNDECIDED
+    assert "beat on notes (" in found.sentence
+    assert "undecided on code, costs differ (" in found.sentence
+    assert dict(found.recommended) == {"notes": "law_guided", "code": "parameter maximizer"}
+    random_arm = found.comparisons[2]
+    assert (random_arm.second, random_arm.reason) == ("random", "costs differ")
+    assert random_arm.outcome is Outcome.UNDECIDED
 
 
 def test_exploratory_comparisons_say_what_they_could_detect_themselves() -> None:

@@ -90,7 +90,7 @@ def test_the_page_stands_alone(page: str) -> None:
 
 def test_every_picture_has_words(page: str) -> None:
     labels = check(page).svg_labels
-    assert len(labels) == 11
+    assert len(labels) == 13
     assert all(len(label) > 30 for label in labels)
 
 

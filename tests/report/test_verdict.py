@@ -15,6 +15,7 @@ from archsmith.report.html import render_html
 from archsmith.report.study_report import (
     AnytimeCurve,
     AnytimePoint,
+    ArmRow,
     CurvePoint,
     LimitRow,
     StudyReport,
@@ -24,13 +25,26 @@ from archsmith.report.training_noise import USUAL, training_noise
 from archsmith.report.verdict import judge
 
 
+def compared(*rows: ArmRow) -> StudyReport:
+    """Arms that cost the same, `b` among them as the primary baseline."""
+    curve = (CurvePoint(10, 1.0, 1.8),)
+    names = dict.fromkeys(row.name for row in rows)
+    return StudyReport(
+        name="s",
+        arms=tuple(replace(row, curve=curve) for row in rows),
+        primary_baseline="b",
+        anytime=tuple(AnytimeCurve(name, (AnytimePoint(100.0, 8e12, 1.9),)) for name in names),
+    )
+
+
 def judged(winner: float, baseline: float, *, noise: float = 0.001) -> Outcome:
     rng = random.Random(1)
-    rows = (
-        arm(winner, rng, name="w", kind="search", noise=noise),
-        arm(baseline, rng, name="b", noise=noise),
-    )
-    return judge(StudyReport(name="s", arms=rows, primary_baseline="b")).outcome
+    return judge(
+        compared(
+            arm(winner, rng, name="w", kind="search", noise=noise),
+            arm(baseline, rng, name="b", noise=noise),
+        )
+    ).outcome
 
 
 def test_judging_sees_clear_cases() -> None:
@@ -48,7 +62,7 @@ def test_equal_arms_with_several_seeds_are_tied() -> None:
     rng = random.Random(1)
     winners = [arm(1.8 + d, rng, name="w", kind="search", noise=0.001) for d in (0.001, 0, -0.001)]
     baselines = [arm(1.8 + d, rng, name="b", noise=0.001) for d in (0.0, 0.001, -0.001)]
-    verdict = judge(StudyReport(name="s", arms=(*winners, *baselines), primary_baseline="b"))
+    verdict = judge(compared(*winners, *baselines))
     assert verdict.outcome is Outcome.TIED
     assert verdict.sentence.startswith("Tied:")
     assert "one training" not in verdict.sentence
@@ -100,7 +114,7 @@ def costing(
     points = (CurvePoint(10, 1.0, 1.8),) if curve else ()
     rows = (
         replace(arm(1.80, rng, name="w", kind="search"), curve=points),
-        replace(arm(1.85, rng, name="b"), curve=points),
+        replace(arm(1.95, rng, name="b"), curve=points),
     )
     curves = tuple(
         AnytimeCurve(name, (AnytimePoint(0.1, 1.0, 2.0), AnytimePoint(*spent, 1.9)))
@@ -110,34 +124,81 @@ def costing(
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "told"),
+    ("ours", "theirs", "reason", "told"),
     [
-        ((129.0, 8e12), (100.0, 8e12), "the w took 1.29 times the CPU seconds of the b."),
-        ((100.0, 4e12), (100.0, 8e12), "the w took 0.50 times the training FLOPs of the b."),
         (
-            (50.0, 4e12),
-            (100.0, 8e12),
-            "the w took 0.50 times the CPU seconds and 0.50 times the training FLOPs of the b.",
+            (129.0, 8e12), (100.0, 8e12), "costs differ",
+            "at 1.29 times the b's CPU seconds and 1.00 times the b's FLOPs.",
         ),
-        ((104.0, 8.3e12), (100.0, 8e12), ""),
-        ((104.0, 0.0), (100.0, 8e12), ""),
+        (
+            (100.0, 8e12), (100.0, 1e12), "",
+            "at 1.00 times the b's CPU seconds and 8.00 times the b's FLOPs.",
+        ),
+        (
+            (50.0, 4e12), (100.0, 8e12), "",
+            "at 0.50 times the b's CPU seconds and 0.50 times the b's FLOPs.",
+        ),
+        ((104.0, 8.3e12), (100.0, 8e12), "", ""),
+        (
+            (104.0, 0.0), (100.0, 8e12), "",
+            "at 1.04 times the b's CPU seconds and the b's FLOPs not known.",
+        ),
+        (
+            (0.0, 8e12), (100.0, 4e12), "costs differ",
+            "at the b's CPU seconds not known and 2.00 times the b's FLOPs.",
+        ),
+        ((0.0, 0.0), (100.0, 8e12), "costs not known", "cost not known."),
     ],
-)
-def test_costs_that_differ_are_told(
-    ours: tuple[float, float], theirs: tuple[float, float], told: str
+)  # fmt: skip
+def test_a_search_claims_only_what_it_reached_at_no_more_than_equal_cost(
+    ours: tuple[float, float], theirs: tuple[float, float], reason: str, told: str
 ) -> None:
-    caveat = judge(costing(ours, theirs)).caveat
-    assert caveat.endswith(f"Costs were not equal: {told}") if told else "Costs" not in caveat
+    study = costing(ours, theirs)
+    verdict = judge(study)
+    assert verdict.outcome is (Outcome.UNDECIDED if reason else Outcome.BEAT)
+    assert verdict.recommended == ("b" if reason else "w")
+    assert verdict.sentence.startswith(f"Undecided, {reason}: the w" if reason else "Beat: the w")
+    if told:
+        assert told in verdict.caveat
+    else:
+        assert "ost" not in verdict.caveat
+    assert ("no more than its rival's cost" in verdict.caveat) == bool(reason)
 
 
-def test_costs_stand_in_every_view_and_unknown_ones_in_none() -> None:
-    study = costing((129.0, 8e12), (100.0, 8e12))
-    told = "took 1.29 times the CPU seconds of the b."
-    assert told in " ".join(printed(report_view(study)).split())
-    assert told in render_html(study)
-    assert told in report_json(study)["verdict"]["caveat"]
-    # without a reading of its final training an arm's curve does not hold what it cost
-    assert "Costs" not in judge(costing((129.0, 8e12), (100.0, 8e12), curve=False)).caveat
+@pytest.mark.parametrize("cost", [(129.0, 8e12), (100.0, 8e12)])
+def test_what_costs_allow_stands_in_every_view_with_both_ratios(cost: tuple[float, float]) -> None:
+    study = costing(cost, (100.0, 8e12))
+    verdict = judge(study)
+    ratio = f"{cost[0] / 100:.2f}"
+    told = f"at {ratio} times its CPU seconds and 1.00 times its FLOPs"
+    assert told in verdict.sentence
+    terminal, page = " ".join(printed(report_view(study)).split()), render_html(study)
+    assert told in terminal
+    assert f"CPU {ratio}" in terminal
+    assert told in page
+    assert f"<td>{ratio}</td><td>1.00</td>" in page
+    primary = report_json(study)["verdict"]["primary"]
+    assert (primary["cpu_ratio"], primary["flops_ratio"]) == (pytest.approx(cost[0] / 100), 1.0)
+    assert (primary["outcome"], primary["reason"]) == (
+        ("beat", "") if cost[0] == 100.0 else ("undecided", "costs differ")
+    )
+
+
+def test_a_cost_without_the_final_training_is_not_known() -> None:
+    """Its curve holds what an arm cost only where it holds a reading of that."""
+    study = costing((100.0, 8e12), (100.0, 8e12), curve=False)
+    assert judge(study).sentence.startswith("Undecided, costs not known: the w measured")
+    assert report_json(study)["verdict"]["primary"]["cpu_ratio"] is None
+
+
+def test_a_secondary_comparison_is_held_to_equal_cost_too() -> None:
+    study = costing((100.0, 8e12), (100.0, 8e12))
+    other = replace(arm(1.95, random.Random(2), name="c"), curve=study.arms[0].curve)
+    cheap = AnytimeCurve("c", (AnytimePoint(50.0, 8e12, 1.9),))
+    verdict = judge(replace(study, arms=(*study.arms, other), anytime=(*study.anytime, cheap)))
+    assert verdict.outcome is Outcome.BEAT
+    assert verdict.secondary[0].reason == "costs differ"
+    assert verdict.secondary[0].outcome is Outcome.UNDECIDED
 
 
 def searching(**settings: object) -> StudyReport:
@@ -195,7 +256,7 @@ def test_the_sentence_tells_the_outcome(outcome: tuple[float, float], word: str)
         arm(outcome[0], rng, name="w", kind="search", noise=0.001),
         arm(outcome[1], rng, name="b", noise=0.001),
     )
-    text = judge(StudyReport(name="s", arms=rows, primary_baseline="b")).sentence
+    text = judge(compared(*rows)).sentence
     assert word in text
     assert "95 % interval" in text
     assert "one training per arm" in text

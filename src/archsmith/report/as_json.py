@@ -44,10 +44,11 @@
 
 A trial is {"number", "state", "strategy", "reason", "broken_limits", "parents", "summary",
 "architecture", "metrics", "rung", "rung_metrics", "train_seconds", "tokens_per_second",
-"expert_imbalance"}; a comparison has the fields of `comparison.Comparison`. Metrics are in the unit
-of their name.
+"expert_imbalance"}; a comparison has the fields of `comparison.Comparison`, a ratio of costs that
+is not known as null. Metrics are in the unit of their name.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -133,7 +134,10 @@ def report_json(report: StudyReport) -> dict[str, Any]:
 
 
 def _comparison(comparison: Comparison) -> dict[str, Any]:
-    return asdict(comparison) | {"outcome": str(comparison.outcome)}
+    """Ratios of costs that are not known are null."""
+    ratios = {"cpu_ratio": comparison.cpu_ratio, "flops_ratio": comparison.flops_ratio}
+    known = {name: None if math.isnan(ratio) else ratio for name, ratio in ratios.items()}
+    return asdict(comparison) | {"outcome": str(comparison.outcome)} | known
 
 
 def _arm(report: StudyReport, arm: ArmRow) -> dict[str, Any]:

@@ -9,7 +9,7 @@ beforehand, with its direction and margin: it is decided by an exact one-sided t
 (`paired`), without any correction. Over several corpora a claim holds where it holds on each
 (intersection-union, Berger 1982). All others are exploratory: Student's paired t, two-sided,
 corrected together by Holm. "Undecided" is a verdict. Unless the search beat the baseline, the
-baseline's model is recommended.
+baseline's model is recommended; nothing is claimed that the search paid more for (`equal_cost`).
 """
 
 import math

@@ -7,7 +7,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from archsmith.report.comparison import Outcome
-from archsmith.report.figures import NONE, plural, show_difference, show_flops, show_span
+from archsmith.report.equal_cost import RULE, costs_differ, ratio_words
+from archsmith.report.figures import (
+    NONE,
+    plural,
+    show_difference,
+    show_flops,
+    show_ratio,
+    show_span,
+)
 from archsmith.report.mean_curves import SHARES, MeanCurve
 from archsmith.report.study_report import Opening
 from archsmith.units import format_seconds
@@ -45,15 +53,20 @@ def claim(comparison: "SeedComparison", margin: float) -> str:
             f"the {second}{place}"
         ),
         Outcome.UNDECIDED: (
-            f"Undecided: {first} measured {gap} bits per byte against the {second}{place}"
+            f"{_undecided(comparison)}: {first} measured {gap} bits per byte against the "
+            f"{second}{place}"
         ),
     }
     chosen = first if comparison.outcome is Outcome.BEAT else second
     return f"{words[comparison.outcome]} ({evidence(comparison)}). Recommended: {chosen}'s model."
 
 
+def _undecided(comparison: "SeedComparison") -> str:
+    return f"Undecided, {comparison.reason}" if comparison.reason else "Undecided"
+
+
 def evidence(comparison: "SeedComparison") -> str:
-    """Seeds, interval, p and the minimal detectable difference of a primary comparison."""
+    """Seeds, interval, p, minimal detectable difference and costs of a primary comparison."""
     found = comparison.statistics
     parts = [plural(len(comparison.seeds), "paired seed")]
     if math.isfinite(found.low):
@@ -67,10 +80,7 @@ def evidence(comparison: "SeedComparison") -> str:
         parts.append(
             f"no difference could be shown: so few seeds give no p below {found.least_p_value:g}"
         )
-    if not comparison.cost_known:
-        parts.append("cost not known")
-    elif not comparison.costs_equal:
-        parts.append(f"at {comparison.cpu_ratio:.2f} times its CPU seconds")
+    parts.append(ratio_words(comparison.cpu_ratio, comparison.flops_ratio))
     return ", ".join(parts)
 
 
@@ -124,7 +134,7 @@ def headline(
     if len(primaries) == 1 and not unpaired:
         return claim(primaries[0], margin)
     each = [
-        f"{one.outcome} on {_place(one.corpus)} "
+        f"{one.outcome} on {_place(one.corpus)}{f', {one.reason}' if one.reason else ''} "
         f"({show_difference(one.statistics.mean)}, {evidence(one)})"
         for one in primaries
     ]
@@ -170,11 +180,12 @@ def remarks_on(comparisons: "Sequence[SeedComparison]", primary: tuple[str, str]
         unknown = [what for ratio, what in ratios if math.isnan(ratio)]
         if unknown:
             remarks.append(f"{name}: cost not known ({' and '.join(unknown)}).")
-        if one.cost_known and not one.costs_equal:
-            remarks.append(
-                f"{name}: costs were not equal, {one.cpu_ratio:.2f} times the CPU seconds"
-                + ("." if math.isnan(one.flops_ratio) else f", {one.flops_ratio:.2f} the FLOPs.")
+        if any(costs_differ(ratio) for ratio, _ in ratios):
+            told = " and ".join(
+                f"{ratio:.2f} times the {what}" for ratio, what in ratios if not math.isnan(ratio)
             )
+            remarks.append(f"{name}: costs were not equal, {told}.")
+    remarks += [RULE] if any(one.reason for one in comparisons) else []
     remarks.append(
         f"One comparison was primary, {primary[0]} against the {primary[1]}; the others are "
         "exploratory. The claim is about the corpora and the budget tried."
@@ -219,7 +230,8 @@ def comparison_rows(comparisons: "Sequence[SeedComparison]") -> list[list[str]]:
     rows = [
         [
             "corpus", "comparison", "seeds", "difference [interval]", "exact p, two-sided",
-            "p of paired t", "p that counts", "minimal detectable", "CPU ratio", "outcome",
+            "p of paired t", "p that counts", "minimal detectable", "CPU ratio", "FLOPs ratio",
+            "outcome",
         ]
     ]  # fmt: skip
     for one in comparisons:
@@ -239,8 +251,9 @@ def comparison_rows(comparisons: "Sequence[SeedComparison]") -> list[list[str]]:
                 show_p(found.p_t),
                 f"{show_p(one.adjusted_p_value)} ({counts})",
                 f"{found.detectable:.4f}" if math.isfinite(found.detectable) else "none",
-                NONE if math.isnan(one.cpu_ratio) else f"{one.cpu_ratio:.2f}",
-                str(one.outcome),
+                show_ratio(one.cpu_ratio),
+                show_ratio(one.flops_ratio),
+                f"{one.outcome}: {one.reason}" if one.reason else str(one.outcome),
             ]
         )
     return rows

@@ -49,6 +49,9 @@ class Comparison:
         noise_degrees_of_freedom: of that estimate; None with several seeds.
         detectable: the smallest true gain that would be called `beat` in four cases out of five,
             with this much text and this many trainings, by the margin and the p that is asked.
+        cpu_ratio, flops_ratio: what the winner cost, final training and all, as a multiple of the
+            baseline; not a number where it is not known.
+        reason: why the outcome is undecided although the scores alone say more; else empty.
     """
 
     winner: str
@@ -67,6 +70,9 @@ class Comparison:
     noise_degrees_of_freedom: int | None
     detectable: float
     outcome: Outcome
+    cpu_ratio: float = math.nan
+    flops_ratio: float = math.nan
+    reason: str = ""
 
 
 def decide(difference: float, low: float, high: float, *, margin: float) -> Outcome:

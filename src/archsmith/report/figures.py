@@ -1,5 +1,7 @@
 """Numbers for people: every figure of the report goes through here, so units never go missing."""
 
+import math
+
 from archsmith.units import format_bytes, format_count, format_seconds
 
 NONE = "\u2013"
@@ -66,6 +68,11 @@ def show_flops(flops: float) -> str:
         return NONE
     mantissa, exponent = f"{flops:.1e}".split("e")
     return f"{mantissa}e{int(exponent)} FLOPs"
+
+
+def show_ratio(value: float) -> str:
+    """A multiple; an en dash where it is unknown."""
+    return NONE if math.isnan(value) else f"{value:.2f}"
 
 
 def show_difference(value: float) -> str:

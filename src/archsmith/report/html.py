@@ -187,6 +187,7 @@ def _comparison(line: ArmLine, ties: Mapping[str, str]) -> dict[str, Any]:
         "p_value": p_value,
         "outcome": "none" if found is None else str(found.outcome),
         "verdict": line.verdict_text,
+        "cost": line.cost_text,
         "file": show("file_bytes", metrics.get("file_bytes")),
         "speed": ties.get(line.arm.name, "")
         + show("decode_ms_per_token", metrics.get("decode_ms_per_token")),

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from archsmith.report.comparison import Outcome, decide, if_shown
 from archsmith.report.detectable import detectable_by_t
+from archsmith.report.equal_cost import at_equal_cost
 from archsmith.report.paired import Paired, holm, holm_levels, paired, t_interval
-from archsmith.report.verdict_words import is_equal_cost
 
 
 class ArmRun(NamedTuple):
@@ -68,6 +68,7 @@ class SeedComparison:
         unpaired_seeds: seeds that one of the two arms lacks, left out.
         cpu_ratio, flops_ratio: what the first arm cost, as a multiple of the second, same seeds;
             not a number where either is not known of each of them.
+        reason: why the outcome is undecided although the scores alone say more; else empty.
     """
 
     corpus: str
@@ -81,16 +82,7 @@ class SeedComparison:
     unpaired_seeds: tuple[int, ...]
     cpu_ratio: float
     flops_ratio: float
-
-    @property
-    def cost_known(self) -> bool:
-        """Whether both arms told the CPU seconds of each seed."""
-        return not math.isnan(self.cpu_ratio)
-
-    @property
-    def costs_equal(self) -> bool:
-        """Whether both arms are known to have spent the same CPU seconds, within 5 %."""
-        return is_equal_cost(self.cpu_ratio)
+    reason: str = ""
 
 
 def summarize(corpus: str, name: str, runs: Sequence[ArmRun]) -> ArmSummary:
@@ -124,6 +116,10 @@ def compare_over_seeds(
     if not seeds:
         return None
     found = paired([ours[s].bits_per_byte - theirs[s].bits_per_byte for s in seeds], margin=margin)
+    cpu_ratio = _ratio([(ours[s].cpu_seconds, theirs[s].cpu_seconds) for s in seeds])
+    flops_ratio = _ratio([(ours[s].flops, theirs[s].flops) for s in seeds])
+    by_scores = decide(found.mean, found.low, found.high, margin=margin)
+    outcome, reason = at_equal_cost(by_scores, cpu_ratio, flops_ratio)
     return SeedComparison(
         corpus=corpus,
         first=first,
@@ -132,10 +128,11 @@ def compare_over_seeds(
         statistics=found,
         primary=primary,
         adjusted_p_value=min(found.p_better, found.p_worse) if primary else found.p_t,
-        outcome=decide(found.mean, found.low, found.high, margin=margin),
+        outcome=outcome,
         unpaired_seeds=tuple(sorted(ours.keys() ^ theirs.keys())),
-        cpu_ratio=_ratio([(ours[s].cpu_seconds, theirs[s].cpu_seconds) for s in seeds]),
-        flops_ratio=_ratio([(ours[s].flops, theirs[s].flops) for s in seeds]),
+        cpu_ratio=cpu_ratio,
+        flops_ratio=flops_ratio,
+        reason=reason,
     )
 
 
@@ -152,12 +149,14 @@ def corrected_by_holm(comparisons: Sequence[SeedComparison], margin: float) -> l
     adjusted = zip(comparisons, holm(p_values), holm_levels(p_values), strict=True)
     for one, p_value, level in adjusted:
         found = one.statistics
-        outcome = decide(found.mean, found.t_low, found.t_high, margin=margin)
+        by_scores = if_shown(decide(found.mean, found.t_low, found.t_high, margin=margin), p_value)
+        outcome, reason = at_equal_cost(by_scores, one.cpu_ratio, one.flops_ratio)
         made.append(
             replace(
                 one,
                 adjusted_p_value=p_value,
-                outcome=if_shown(outcome, p_value),
+                outcome=outcome,
+                reason=reason,
                 statistics=replace(found, detectable=_detectable(found, level, margin)),
             )
         )

@@ -12,6 +12,7 @@ from typing import Any
 from archsmith.config import content_hash
 from archsmith.errors import ConfigError
 from archsmith.report.certificate import Certificate, certify
+from archsmith.report.equal_cost import arm_cost
 from archsmith.report.figures import show_limit
 from archsmith.report.mean_curves import averaged
 from archsmith.report.seed_comparison import ArmRun
@@ -124,7 +125,7 @@ def _only_strategy(studies: Sequence[StudyReport]) -> str:
 
 
 def _run(study: StudyReport, row: ArmRow, corpus: str) -> ArmRun:
-    seconds, flops = _cost(study, row)
+    seconds, flops = arm_cost(study, row)
     return ArmRun(
         arm=strategy_name(study) if row.kind == "search" else row.name,
         seed=study.seed if study.seed is not None else 0,
@@ -142,17 +143,6 @@ def _curve(study: StudyReport, arm: str) -> tuple[tuple[float, float], ...]:
         return ()
     points = next(curve.points for curve in study.anytime if curve.arm == arm)
     return tuple((point.cpu_seconds, point.bits_per_byte) for point in points)
-
-
-def _cost(study: StudyReport, row: ArmRow) -> tuple[float, float]:
-    """CPU seconds and FLOPs of all that an arm took; 0 where it is not known."""
-    spent = study.spent(row.name)
-    if spent is not None:
-        return spent.cpu_seconds, spent.flops
-    if row.kind == "search" or "tuning" in row.details:  # the training alone is not all of it
-        return 0.0, 0.0
-    threads = row.number("num_threads") or 1.0
-    return (row.number("train_seconds") or 0.0) * threads, row.number("train_flops") or 0.0
 
 
 def _mean(runs: Sequence[ArmRun], studies: Sequence[StudyReport]) -> ArmRun:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from archsmith.report.comparison import Comparison, Outcome
-from archsmith.report.figures import plural, show_limit
+from archsmith.report.figures import NONE, plural, show_limit, show_ratio
 from archsmith.report.study_report import STATES, ArmRow, Spending, StudyReport, TrialRow
 from archsmith.report.verdict import Verdict, bits_per_byte_interval
 
@@ -40,7 +40,16 @@ class ArmLine:
             Outcome.LOST: "better than the winner",
             Outcome.UNDECIDED: "undecided",
         }
-        return words[self.comparison.outcome]
+        reason = self.comparison.reason
+        return words[self.comparison.outcome] + (f": {reason}" if reason else "")
+
+    @property
+    def cost_text(self) -> tuple[str, str]:
+        """What the winner cost as a multiple of this arm: CPU seconds, FLOPs."""
+        if self.comparison is None:
+            return NONE, NONE
+        found = self.comparison
+        return show_ratio(found.cpu_ratio), show_ratio(found.flops_ratio)
 
 
 def arm_lines(report: StudyReport, verdict: Verdict) -> list[ArmLine]:

@@ -98,7 +98,7 @@ def report_view(report: StudyReport) -> "Group":
         titles = (
             ("arm", "left"), ("bits/byte", "right"), ("winner\nminus it", "right"),
             ("file", "right"), ("ms/token", "right"), ("params", "right"),
-            ("trained", "right"), ("verdict", "left"),
+            ("trained", "right"), ("verdict,\ncost ratios", "left"),
         )  # fmt: skip
         parts.append(_table("final comparison", titles, [_arm(line, ties) for line in lines]))
         if ties:
@@ -282,8 +282,15 @@ def _arm(line: ArmLine, ties: Mapping[str, str]) -> tuple[str, ...]:
         + show("decode_ms_per_token", metrics.get("decode_ms_per_token")).removesuffix(" ms"),
         show("num_params", metrics.get("num_params")),
         "\n".join(trained) or NONE,
-        line.verdict_text,
+        line.verdict_text + _cost_ratios(line),
     )
+
+
+def _cost_ratios(line: ArmLine) -> str:
+    if line.comparison is None:
+        return ""
+    cpu, flops = line.cost_text
+    return f"\nCPU {cpu}\nFLOPs {flops}"
 
 
 def _spending(row: Spending) -> tuple[str, ...]:

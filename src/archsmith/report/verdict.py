@@ -1,14 +1,15 @@
 """What may be claimed: winner against baselines, with intervals, and never inside the noise.
 
 One primary comparison and its margin are fixed beforehand; all others are secondary and corrected
-together. How two arms are compared stands in `comparison`. Non-inferiority by a margin: CONSORT,
-Piaggio et al. 2012.
+together. How two arms are compared stands in `comparison`, what they may have cost in `equal_cost`.
+Non-inferiority by a margin: CONSORT, Piaggio et al. 2012.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from archsmith.report.comparison import CONFIDENCE, Comparison, Outcome, compare, corrected
+from archsmith.report.equal_cost import at_equal_cost, cost_ratios
 from archsmith.report.figures import show_limit
 from archsmith.report.study_report import ArmRow, StudyReport
 from archsmith.report.training_noise import training_noise
@@ -21,7 +22,7 @@ class Verdict:
 
     `recommended` names the arm whose model to take: the winner where it beat the primary baseline,
     else that baseline; None where neither can be recommended. `caveat` says what the interval
-    covers, with what noise of one training, and unequal costs.
+    covers, with what noise of one training, and costs that are not equal or not known.
     """
 
     outcome: Outcome
@@ -47,7 +48,8 @@ def judge(report: StudyReport) -> Verdict:
         if rows[0].kind != "floor" and _comparable(winners, rows):
             comparisons.append(compare(winners, rows, margin=report.margin, noise=noise))
     primary = next((c for c in comparisons if c.baseline == report.primary_baseline), None)
-    secondary = corrected([c for c in comparisons if c is not primary], margin=report.margin)
+    exploratory = corrected([c for c in comparisons if c is not primary], margin=report.margin)
+    secondary = [_at_its_cost(report, found) for found in exploratory]
     if primary is None:
         return _nothing(report, _missing(report), secondary)
     for arm in (*winners, *(arm for arm in report.arms if arm.name == primary.baseline)):
@@ -55,6 +57,7 @@ def judge(report: StudyReport) -> Verdict:
         if missed:
             names = ", ".join(show_limit(*limit) for limit in missed)
             return _nothing(report, f"the {arm.name} misses {names}", secondary)
+    primary = _at_its_cost(report, primary)
     chosen = primary.winner if primary.outcome is Outcome.BEAT else primary.baseline
     return Verdict(
         outcome=primary.outcome,
@@ -62,7 +65,7 @@ def judge(report: StudyReport) -> Verdict:
         secondary=tuple(secondary),
         margin=report.margin,
         sentence=sentence(primary, margin=report.margin, recommended=chosen),
-        caveat=" ".join(filter(None, (caveat(primary), cost_words(report, primary)))),
+        caveat=" ".join(filter(None, (caveat(primary), cost_words(primary)))),
         recommended=chosen,
     )
 
@@ -75,6 +78,19 @@ def bits_per_byte_interval(arm: ArmRow) -> tuple[float, float] | None:
 
     found = score_interval(arm, confidence=CONFIDENCE)
     return found.low, found.high
+
+
+def _at_its_cost(report: StudyReport, found: Comparison) -> Comparison:
+    """The comparison with what both arms cost, and without a claim that the costs forbid."""
+    ours, theirs = (
+        next(arm for arm in report.arms if arm.name == name)
+        for name in (found.winner, found.baseline)
+    )
+    cpu_ratio, flops_ratio = cost_ratios(report, ours, theirs)
+    outcome, reason = at_equal_cost(found.outcome, cpu_ratio, flops_ratio)
+    return replace(
+        found, outcome=outcome, reason=reason, cpu_ratio=cpu_ratio, flops_ratio=flops_ratio
+    )
 
 
 def _missing(report: StudyReport) -> str:

@@ -4,11 +4,9 @@ import math
 
 from archsmith.data.noise import USUAL_DEGREES
 from archsmith.report.comparison import Comparison, Outcome
+from archsmith.report.equal_cost import RULE, costs_differ, ratio_words
 from archsmith.report.figures import plural, show_difference, show_span
-from archsmith.report.study_report import StudyReport
 from archsmith.units import format_bytes
-
-EQUAL_COST = 0.05  # arms whose costs differ by more are said not to have cost the same
 
 
 def sentence(comparison: Comparison, *, margin: float, recommended: str) -> str:
@@ -21,8 +19,8 @@ def _claim(comparison: Comparison, margin: float) -> str:
     size = f"{abs(comparison.difference):.4f} bits per byte"
     evidence = (
         f"95 % interval {show_span(comparison.low, comparison.high, signed=True)}, "
-        f"p {show_p(comparison.p_value)}, minimal detectable {comparison.detectable:.4f}"
-        f"{_rests_on(comparison)}"
+        f"p {show_p(comparison.p_value)}, minimal detectable {comparison.detectable:.4f}, "
+        f"{ratio_words(comparison.cpu_ratio, comparison.flops_ratio)}{_rests_on(comparison)}"
     )
     match comparison.outcome:
         case Outcome.BEAT:
@@ -34,10 +32,13 @@ def _claim(comparison: Comparison, margin: float) -> str:
                 f"Tied: the {winner} and the {baseline} differ by less than the margin of "
                 f"{margin:g} bits per byte ({show_difference(comparison.difference)}, {evidence})."
             )
-    return (
-        f"Undecided: the {winner} measured {show_difference(comparison.difference)} bits per byte "
-        f"against the {baseline} ({evidence}), too little to tell it from the margin of {margin:g}."
+    measured = (
+        f"the {winner} measured {show_difference(comparison.difference)} bits per byte against the "
+        f"{baseline} ({evidence})"
     )
+    if comparison.reason:
+        return f"Undecided, {comparison.reason}: {measured}."
+    return f"Undecided: {measured}, too little to tell it from the margin of {margin:g}."
 
 
 def _rests_on(comparison: Comparison) -> str:
@@ -82,31 +83,19 @@ def caveat(comparison: Comparison) -> str:
     )
 
 
-def cost_words(report: StudyReport, comparison: Comparison) -> str:
-    """What the winner cost against the baseline, where both are known and differ; else empty."""
-    ours, theirs = report.spent(comparison.winner), report.spent(comparison.baseline)
-    if ours is None or theirs is None:
+def cost_words(comparison: Comparison) -> str:
+    """What the winner cost against the baseline where that is not equal or not known, and what it
+    means; else empty."""
+    ratios = comparison.cpu_ratio, comparison.flops_ratio
+    winner, baseline = comparison.winner, comparison.baseline
+    words = ratio_words(*ratios, whose=f"the {baseline}'s")
+    if any(map(math.isnan, ratios)):
+        told = f"What the {winner} cost is not known in full: {words}."
+    elif any(map(costs_differ, ratios)):
+        told = f"Costs were not equal: the {winner} was trained {words}."
+    else:
         return ""
-    pairs = (
-        (ours.cpu_seconds, theirs.cpu_seconds, "CPU seconds"),
-        (ours.flops, theirs.flops, "training FLOPs"),
-    )
-    told = [
-        f"{own / other:.2f} times the {what}"
-        for own, other, what in pairs
-        if own > 0 and other > 0 and not is_equal_cost(own / other)
-    ]
-    if not told:
-        return ""
-    return (
-        f"Costs were not equal: the {comparison.winner} took {' and '.join(told)} of the "
-        f"{comparison.baseline}."
-    )
-
-
-def is_equal_cost(ratio: float) -> bool:
-    """Whether two costs of this ratio count as equal; an unknown one (not a number) does not."""
-    return not math.isnan(ratio) and abs(ratio - 1) <= EQUAL_COST
+    return f"{told} {RULE}" if comparison.reason else told
 
 
 def show_p(value: float) -> str:
