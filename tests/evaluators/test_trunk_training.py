@@ -14,6 +14,9 @@ from archsmith.evaluators.base import Request
 from archsmith.evaluators.trunk_training import TrunkTraining
 from archsmith.export.roundtrip import quantize_dequantize
 from archsmith.model.transformer import build, load_numpy, to_numpy
+from archsmith.space.presets import SpaceConfig
+from archsmith.strategies.random import Random
+from archsmith.study import create_study
 from archsmith.train.recipe import Recipe
 from archsmith.train.scoring import score_model
 from archsmith.train.trunk import load_model
@@ -207,3 +210,24 @@ def test_a_second_candidate_reads_no_tokenizer(evaluator, tmp_path, monkeypatch)
     monkeypatch.setattr(Tokenizer, "from_file", None)  # a call would fail
     second = evaluator.evaluate(Request(**ask, checkpoint_dir=tmp_path / "second"))
     assert second.metrics["bits_per_byte"] == first.metrics["bits_per_byte"]
+
+
+def test_a_studys_trunk_is_trained_on_and_equals_one_long_run(evaluator, tmp_path):
+    study = create_study(
+        study_name="trunks",
+        storage=tmp_path / "s.db",
+        space=SpaceConfig().build(),
+        strategy=Random(),
+        start=[tiny()],
+        objectives=["bits_per_byte"],
+        static_metrics=lambda point: {"num_params": float(point.num_params)},
+        rungs=RUNGS[:1],
+        seed=7,
+    )
+    study.optimize(evaluator, n_trials=1, executor="inline", threads=1)
+    (trial,) = study.trials
+    job = study.extend(trial, train_bytes=RUNGS[1].train_bytes, threads=1)
+    assert (job.checkpoint_in, job.seed) == (trial.jobs[0].checkpoint_out, 7)
+    straight = evaluator.evaluate(request(tmp_path / "straight", 1, seed=7))
+    assert job.metrics["bits_per_byte"] == straight.metrics["bits_per_byte"]
+    assert job.details["step"] == straight.details["step"] > trial.jobs[0].details["step"]

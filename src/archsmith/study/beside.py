@@ -7,7 +7,7 @@ from archsmith.config import content_hash
 from archsmith.errors import CheckpointError, ConfigError
 from archsmith.store.records import JobKind, NewJob, TrialRecord
 from archsmith.trial import Rung
-from archsmith.units import parse_bytes, parse_seconds
+from archsmith.units import parse_bytes
 
 
 class Repeat(NamedTuple):
@@ -45,27 +45,19 @@ def extension(
     trial: TrialRecord,
     *,
     rungs: Sequence[Rung],
-    seed: int,
-    train_bytes: int | str | None = None,
-    seconds: float | str | None = None,
+    train_bytes: int | str,
     options: Mapping[str, Any],
 ) -> NewJob:
-    """A training on from the checkpoint of the trial's last rung.
+    """A training on from the checkpoint of the trial's last rung, with the seed it has.
 
     Args:
         rungs: of the study; the job's fraction is one of their whole plan.
-        train_bytes: how far, from the beginning of the trunk; or
-        seconds: how long.
+        train_bytes: how far, from the beginning of the trunk.
 
     Raises:
         CheckpointError: the trial has no checkpoint.
-        ConfigError: neither of the two is given, or both.
     """
-    if (train_bytes is None) == (seconds is None):
-        raise ConfigError("extend: give either train_bytes or seconds")
-    target = 0 if train_bytes is None else parse_bytes(train_bytes)
-    if seconds is not None:
-        options = {**options, "seconds": parse_seconds(seconds)}
+    target = parse_bytes(train_bytes)
     source = trial.last_rung
     if source is None or not source.checkpoint_out:
         raise CheckpointError(
@@ -79,7 +71,7 @@ def extension(
         rung=source.rung,
         fraction=target / whole if target else 0.0,
         train_bytes=target,
-        seed=seed,
+        seed=source.seed,
         label=content_hash({"train_bytes": target, "options": dict(options)}),
         options=options,
         checkpoint_in=source.checkpoint_out,

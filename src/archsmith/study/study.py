@@ -194,25 +194,23 @@ class Study:
         self,
         trial: int | TrialRecord,
         *,
-        train_bytes: int | str | None = None,
-        seconds: float | str | None = None,
+        train_bytes: int | str,
         options: Mapping[str, Any] | None = None,
         evaluator: Evaluator | None = None,
-        seed: int | None = None,
         on_event: Callable[[Event], None] = lambda event: None,
         threads: int | None = None,
     ) -> JobRecord:
-        """Train a trial on from its stored checkpoint, through the same queue; never from scratch.
+        """Train a trial on from its stored checkpoint, through the same queue.
 
-        Asked for again it returns the stored result; interrupted it goes on where it was.
+        Its seed is that of the checkpoint. A score with inherited weights is the beginning of
+        nothing: such a trial is trained from scratch. Asked for again it returns the stored result;
+        interrupted it goes on where it was.
 
         Args:
             trial: which.
             train_bytes: how far, in bytes of text from the beginning of the trunk.
-            seconds: or how long, handed to the evaluator as `options["seconds"]`.
             options: further settings for the evaluator, such as a cooldown.
             evaluator: None for the one the study was optimized with.
-            seed: None for the study's.
             on_event: told what happens.
             threads: None for all cores.
 
@@ -225,9 +223,7 @@ class Study:
         done = run_here(
             self.store,
             self.study_name,
-            self._extension(
-                number, train_bytes=train_bytes, seconds=seconds, options=options or {}, seed=seed
-            ),
+            self._extension(number, train_bytes=train_bytes, options=options or {}),
             evaluator=evaluator,
             threads=threads or num_usable_cores(),
             on_event=on_event,
@@ -309,10 +305,12 @@ class Study:
     def _cooldown(self, trial: TrialRecord, *, train_bytes: int) -> NewJob:
         return self._extension(trial.number, train_bytes=train_bytes, options={"cooldown": True})
 
-    def _extension(self, number: int, *, seed: int | None = None, **settings: Any) -> NewJob:
+    def _extension(
+        self, number: int, *, train_bytes: int | str, options: Mapping[str, Any]
+    ) -> NewJob:
         return extension(
             self._trial(number),
             rungs=self.problem.rungs,
-            seed=self.problem.seed if seed is None else seed,
-            **settings,
+            train_bytes=train_bytes,
+            options=options,
         )
