@@ -95,7 +95,6 @@ class SupernetReading(Spec):
     train_bytes: int
     train_seconds: float
     bits_per_byte: float  # of training text, smoothed; of the networks the method trains
-    logits: Mapping[str, float]
 
 
 class Supernet:
@@ -225,8 +224,11 @@ class Supernet:
                     "choose another folder, or remove this one"
                 )
         live = {kind: tensors for kind, tensors in self._tensors().items() if tensors}
-        # all are read before one is changed
+        # all are read, and tried on tensors without content, before one is changed
         saved = {kind: read_tensors(folder, manifest.files, kind, what="supernet") for kind in live}
+        for kind, tensors in live.items():
+            hollow = {name: torch.empty_like(t, device="meta") for name, t in tensors.items()}
+            restore(hollow, saved[kind], folder)
         for kind, tensors in live.items():
             restore(tensors, saved[kind], folder)
         self.shared.publish()
@@ -273,7 +275,6 @@ class Supernet:
             train_bytes=self.train_bytes,
             train_seconds=self.train_seconds,
             bits_per_byte=nats / self._tokens.bytes_per_token / math.log(2),
-            logits=self.method.logits(),
         )
 
 

@@ -19,10 +19,12 @@ from archsmith.data.loader import BatchOrder
 from archsmith.errors import ConfigError
 from archsmith.model.relaxation import Masks, relaxed, why_not_relaxable
 from archsmith.train.member_policy import MemberPolicy
+from archsmith.train.recurrent_policy import RecurrentPolicy
 from archsmith.train.shared_weights import SharedWeights
 from archsmith.train.supernet_plan import SupernetPlan
 
-_PATHS, _POLICY = 0x70617468, 0x706F6C69  # keep these draws apart from other uses of the seed
+# keep these draws apart from other uses of the seed
+_PATHS, _POLICY, _POLICY_WEIGHTS = 0x70617468, 0x706F6C69, 0x706F6C77
 
 
 class Parts(NamedTuple):
@@ -100,14 +102,18 @@ class SinglePath(Method):
 class Enas(Method):
     """One network from a policy, which in turns learns by REINFORCE (arXiv 1802.03268).
 
-    The paper's policy is an LSTM over dozens of decisions; here are four, so each has logits of its
-    own. The reward is minus the nats per token of a held-out batch with inherited weights.
+    The policy is the paper's LSTM, see `archsmith.train.recurrent_policy`. The reward is minus the
+    nats per token of a held-out batch with inherited weights.
     """
 
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
-        rate = parts.plan.policy_learning_rate or 0.02
-        self.policy = MemberPolicy(parts.elastic, learning_rate=rate, betas=(0.0, 0.999))
+        self.policy = RecurrentPolicy(
+            parts.elastic,
+            learning_rate=parts.plan.policy_learning_rate or 0.001,
+            betas=(0.0, 0.999),  # no momentum, as in the authors' code
+            rng=self._rng(_POLICY_WEIGHTS, 0),
+        )
         self._progress = torch.zeros(2)  # the baseline, and the policy's steps so far
 
     def update(self, number: int, factor: float, *, warm: bool) -> Update:
@@ -135,21 +141,19 @@ class Enas(Method):
         """REINFORCE with a moving average as its baseline, and a bonus for entropy."""
         plan, number = self.parts.plan, int(self._progress[1])
         baseline = float(self._progress[0]) if number else reward
-        live = self.policy.live_logits()
-        logs = self.policy.log_probabilities(live)
-        entropy = -(logs.exp() * logs).sum()
-        loss = -(reward - baseline) * logs[member] - plan.entropy_coef * entropy
-        self.policy.step(loss, live, number=number)
+        found = self.policy.likelihood(member)
+        bonus = plan.entropy_coef * found.entropy
+        self.policy.step(-(reward - baseline) * found.log_probability - bonus, number=number)
         decay = plan.baseline_decay
         self._progress[0] = decay * baseline + (1 - decay) * reward
         self._progress[1] += 1
 
     def state(self) -> dict[str, Tensor]:
-        """Logits with their moments, baseline and number of steps."""
+        """The policy's weights with their moments, baseline and number of steps."""
         return {"progress": self._progress, **self.policy.state()}
 
     def logits(self) -> Mapping[str, float]:
-        """The policy's."""
+        """The policy's: centred logarithms of its marginal probabilities."""
         return self.policy.named_logits()
 
 

@@ -16,13 +16,13 @@ class SupernetSettings(Spec):
     Attributes:
         method: which networks an update trains. `sandwich`: the largest, the smallest and some at
             random; `single_path`: one, uniformly (Guo et al. 2019, arXiv 1904.00420); `enas`: one,
-            drawn by a policy that learns from scores on held-out text in turns with the weights
-            (Pham et al. 2018, arXiv 1802.03268); `darts`: all, mixed by a softmax that learns on
-            held-out text in turns with the weights (Liu et al. 2018, arXiv 1806.09055).
+            drawn by a recurrent policy that learns from scores on held-out text in turns with the
+            weights (Pham et al. 2018, arXiv 1802.03268); `darts`: all, mixed by a softmax that
+            learns on held-out text in turns with the weights (Liu et al. 2018, arXiv 1806.09055).
         train_bytes: text seen; an update reads its batch once, for however many networks.
         num_random: networks at random in a sandwich.
-        policy_learning_rate: Adam's, of the logits of `enas` and `darts`; not set: 0.02 and 0.01.
-            The papers' 0.00035 and 0.0003 are meant for tens of thousands of steps.
+        policy_learning_rate: Adam's, of the LSTM of `enas` and the logits of `darts`; not set:
+            0.001 and 0.01. The papers' 0.00035 and 0.0003 are meant for tens of thousands of steps.
         shared_steps, policy_steps: `enas`: updates of the weights, then of the policy.
         baseline_decay: `enas`: of the average reward that rewards are compared with.
         entropy_coef: `enas`: what the policy's entropy adds to the reward, in nats per nat.
