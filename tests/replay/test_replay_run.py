@@ -166,6 +166,51 @@ def test_every_strategy_searches_a_table(path, name):
         assert len(set(rows)) == 8
 
 
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        ("asha", "exactly random search here, for a recorded table has no rungs"),
+        ("hyperband", "exactly random search here, for a recorded table has no rungs"),
+        ("successive_halving", "exactly random search here, for a recorded table has no rungs"),
+        ("darts", "exactly random search here, for a recorded table has no shared weights"),
+        ("enas", "exactly random search here, for a recorded table has no shared weights"),
+        ("single_path_one_shot", "exactly random search here, for a recorded table has no shared"),
+        ("single_path_one_shot:population_size=4", "a recorded table has no shared weights"),
+        ("regularized_evolution", "exactly random search here, for its first 9 proposals"),
+        ("regularized_evolution:population_size=4,sample_size=2", ""),
+        ("nsga2:population_size=4", ""),
+        ("random", ""),
+    ],
+)
+def test_what_is_random_search_on_a_table_says_so(path, name, note):
+    table = load_table(path, DESCRIPTION)
+    found = replay(table, {name: read_strategy(name)}, n_trials=9, repeats=2)
+    (arm,) = found.arms
+    assert arm.note.startswith(note)
+    assert bool(arm.note) == bool(note)
+    plain = replay(table, {"random": read_strategy("random")}, n_trials=9, repeats=2)
+    same = name != "random" and np.array_equal(arm.curves, plain.arms[0].curves)
+    assert arm.is_random == note.startswith("exactly") == same
+
+
+def test_the_note_stands_on_the_screen_in_the_json_and_on_the_page(path, capsys):
+    path.with_name("t.toml").write_text(TOML)
+    page = path.with_name("page.html")
+    arguments = ("replay", path, "--strategy", "random", "--strategy", "asha", "--n-trials", 6,
+                 "--repeats", 2, "--quiet", "--html", page)  # fmt: skip
+    note = "exactly random search here, for a recorded table has no rungs"
+    assert run(*arguments) == 0
+    text = capsys.readouterr().out
+    assert "asha (= random)" in text
+    assert f"asha: {note}" in text
+    assert f"asha: {note}" in page.read_text()
+    assert run(*arguments, "--force", "--json") == 0
+    first, second = strict_json(capsys.readouterr().out)["arms"]
+    assert (first["is_random_search"], first["note"]) == (False, None)
+    assert second["is_random_search"] is True
+    assert second["note"].startswith(note)
+
+
 @pytest.mark.parametrize("name", ["parameter_maximizer", "largest_five", "law_guided"])
 def test_models_without_parameters_are_the_smallest(tmp_path, name):
     recorded = [dict(row, params=row["params"] - 200) for row in rows()]
@@ -232,12 +277,48 @@ def test_the_command_prints_json_and_writes_a_page(path, capsys):
     assert err.startswith("page:")
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--strategy", "random"], "strategy 'random' is given twice; once is enough"),
+        (["--strategy", "nsga2:population_size=16", "--strategy", "nsga2"],
+         "strategy 'nsga2' is given twice (as 'nsga2:population_size=16')"),
+        (["--strategy", "nsga2:population_size=4,population_size=8"],
+         "has the setting 'population_size' twice"),
+        (["--objective", "accuracy"], "the objective 'accuracy' is named twice"),
+        (["--static", "num_params=ms"], "--static names 'num_params' twice"),
+        (["--objective", "latency=ms:minimise"],
+         "behind the last colon stands max, maximize, min or minimize, not 'minimise'"),
+        (["--n-trials", "100"], "has 18 models; a search would only repeat itself: n_trials "
+         "(--n-trials) may be 18 at most"),
+    ],
+)  # fmt: skip
+def test_options_that_say_something_twice_or_wrong(path, capsys, options, message):
+    arguments = ("replay", path, "--categorical", "op*", "--ordinal", "depth", "--static",
+                 "num_params=params", "--objective", "accuracy=acc_s0:MAX", "--strategy", "random",
+                 "--n-trials", 6, "--repeats", 2, "--json", "--quiet")  # fmt: skip
+    assert run(*arguments, *options) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_objective_is_a_column_or_a_static_metric(path, capsys):
+    arguments = ("replay", path, "--categorical", "op*", "--ordinal", "depth", "--static",
+                 "num_params=params", "--strategy", "random", "--n-trials", 6, "--repeats", 2,
+                 "--json", "--quiet")  # fmt: skip
+    names = ("--objective", "acc_s0:max", "--objective", "num_params", "--objective", "ms")
+    assert run(*arguments, *names) == 0
+    found = json.loads(capsys.readouterr().out)["objectives"]
+    assert found == {"acc_s0": "maximize", "num_params": "minimize", "ms": "minimize"}
+
+
 def test_options_name_the_columns_without_a_file(path, capsys):
     described = ("--categorical", "op*", "--ordinal", "depth")
     objective = ("--objective", "accuracy=acc_s0,acc_s1:maximize")
     run_options = ("--n-trials", 6, "--repeats", 2, "--json", "--quiet")
     assert run("replay", path, *described, *objective, *run_options) == 0
-    assert json.loads(capsys.readouterr().out)["measure"] == "regret"
+    found = json.loads(capsys.readouterr().out)
+    assert found["measure"] == "regret"
+    assert [arm["strategy"] for arm in found["arms"]] == ["random", "law_guided"]
     assert run("replay", path, *run_options) == 2
     assert "the table is not described" in capsys.readouterr().err
     path.with_name("t.toml").write_text(TOML)

@@ -3,10 +3,14 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from archsmith.cli._common import json_option, print_json, quiet_option
+
+if TYPE_CHECKING:
+    from archsmith.replay.outcome import Replay
 
 
 @click.command("replay")
@@ -16,7 +20,8 @@ from archsmith.cli._common import json_option, print_json, quiet_option
     "strategies",
     multiple=True,
     metavar="NAME[:SETTING=VALUE,...]",
-    help="A registered strategy; give several to compare them with the first.",
+    help="A registered strategy; give several to compare them with the first. "
+    "[default: random and law_guided]",
 )
 @click.option("--n-trials", type=click.IntRange(min=1), default=100, show_default=True,
               help="Models a search may train.")  # fmt: skip
@@ -34,9 +39,10 @@ from archsmith.cli._common import json_option, print_json, quiet_option
     type=click.Path(dir_okay=False, path_type=Path),
     help="TOML file that says what the columns mean. [default: TABLE's name with .toml]",
 )
-@click.option("--objective", "objectives", multiple=True, metavar="NAME[=COLUMN,...][:maximize]",
+@click.option("--objective", "objectives", multiple=True, metavar="NAME[=COLUMN,...][:max]",
               help="Objectives of this run: names of the description, or columns; several "
-              "columns are training seeds.")  # fmt: skip
+              "columns are training seeds. Behind a colon stands max or min (the default).",
+              )  # fmt: skip
 @click.option("--categorical", multiple=True, metavar="COLUMN",
               help="Without a file: choices without an order (patterns allowed).")  # fmt: skip
 @click.option("--ordinal", multiple=True, metavar="COLUMN",
@@ -50,6 +56,9 @@ from archsmith.cli._common import json_option, print_json, quiet_option
               help="Without a file: rows of one model are its training seeds.")  # fmt: skip
 @click.option("--limit", "limits", multiple=True, metavar="LIMIT",
               help="A hard limit on a static metric, as in 'num_params<=2M'.")  # fmt: skip
+@click.option("--store", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="Keep finished repeats in this file (JSON lines, made if missing): the same "
+              "command goes on where it was stopped.")  # fmt: skip
 @click.option("--html", "html_file", type=click.Path(dir_okay=False, path_type=Path),
               help="Write a page with the curves to this file.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite the page if it exists.")
@@ -73,6 +82,7 @@ def command(
     where: tuple[str, ...],
     seeds_in_rows: bool,
     limits: tuple[str, ...],
+    store: Path | None,
     html_file: Path | None,
     force: bool,
     as_json: bool,
@@ -83,15 +93,19 @@ def command(
     Nothing is trained: a search is shown the row's recorded objectives. With one objective the
     regret is told, with several the share of the true front's hypervolume.
     """
-    from archsmith.errors import ConfigError
-    from archsmith.replay.description import describe, find_description, read_description
-    from archsmith.replay.outcome import replay_json, table_rows
-    from archsmith.replay.run import read_strategy, replay
+    from archsmith.errors import ConfigError, SearchInterrupted
+    from archsmith.replay.description import (
+        describe,
+        find_description,
+        objective_name,
+        read_description,
+    )
+    from archsmith.replay.run import read_strategies, replay
     from archsmith.replay.table import load_table
 
     if html_file is not None and html_file.exists() and not force:
         raise ConfigError(f"{html_file} exists; choose another file, or --force to overwrite it")
-    arms = {text: read_strategy(text) for text in strategies or ("random",)}
+    arms = read_strategies(strategies)
     found = description_file or find_description(table)
     if found is not None:
         named = (categorical, ordinal, identity, static, where, seeds_in_rows)
@@ -100,39 +114,51 @@ def command(
                 f"{found} describes the table; columns are named either there or by options. "
                 "With a description, --objective takes its names"
             )
-        description = read_description(found)
+        description, names = read_description(found), list(objectives)
     else:
         description = describe(
             categorical=categorical,
             ordinal=ordinal,
             identity=identity,
-            objectives=[text for text in objectives if "=" in text],
+            objectives=objectives,
             static=static,
             where=where,
             seeds_in_rows=seeds_in_rows,
         )
-    loaded = load_table(
-        table,
-        description,
-        objectives=[text.partition("=")[0] for text in objectives],
-        limits=limits,
-    )
-    result = replay(
-        loaded,
-        arms,
-        n_trials=n_trials,
-        repeats=repeats,
-        seed=seed,
-        n_jobs=n_jobs,
-        checkpoints=sorted(set(checkpoints)),
-        report=_progress(quiet=quiet),
-    )
+        names = [objective_name(text) for text in objectives]
+    loaded = load_table(table, description, objectives=names, limits=limits)
+    try:
+        result = replay(
+            loaded,
+            arms,
+            n_trials=n_trials,
+            repeats=repeats,
+            seed=seed,
+            n_jobs=n_jobs,
+            checkpoints=sorted(set(checkpoints)),
+            store=store,
+            report=_progress(quiet=quiet),
+        )
+    except KeyboardInterrupt:
+        raise SearchInterrupted(
+            "interrupted; without --store FILE nothing is kept, and the same command begins anew"
+            if store is None
+            else f"interrupted; finished repeats are in {store}: the same command continues"
+        ) from None
     if html_file is not None:
         from archsmith.data.storage import clear_write_errors
         from archsmith.replay.page import write_page
 
         with clear_write_errors(html_file):
             write_page(result, html_file)
+    _show(result, as_json=as_json)
+    if html_file is not None and not as_json:
+        click.echo(f"page: {html_file}", err=True)
+
+
+def _show(result: "Replay", *, as_json: bool) -> None:
+    from archsmith.replay.outcome import replay_json, table_rows
+
     if as_json:
         print_json(replay_json(result))
         return
@@ -148,8 +174,8 @@ def command(
     for row in rows:
         shown.add_row(*row)
     Console().print(shown)
-    if html_file is not None:
-        click.echo(f"page: {html_file}", err=True)
+    for note in result.notes:
+        click.echo(note)
 
 
 def _progress(*, quiet: bool) -> Callable[[str, float, float | None], None]:

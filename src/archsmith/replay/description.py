@@ -22,7 +22,7 @@ from pydantic import Field, field_validator, model_validator
 from archsmith.config import Spec, load_toml
 from archsmith.errors import ConfigError
 
-_OBJECTIVE = "NAME=COLUMN[,COLUMN...][:maximize]"
+_OBJECTIVE = "NAME=COLUMN[,COLUMN...][:max]"
 Direction = Literal["minimize", "maximize"]
 _DIRECTIONS: dict[str, Direction] = {
     "maximize": "maximize", "max": "maximize", "minimize": "minimize", "min": "minimize",
@@ -118,15 +118,20 @@ def describe(
     where: Sequence[str] = (),
     seeds_in_rows: bool = False,
 ) -> TableDescription:
-    """A description from options: `NAME=COLUMN` texts. Raises ConfigError."""
+    """A description from options: `NAME=COLUMN` texts. Raises ConfigError.
+
+    An objective without `=` is a static metric of that name, else the column.
+    """
+    known = _pairs(static, "--static")
+    objectives = [text for text in objectives if text not in known]
     try:
         return TableDescription(
             choices=Choices(
                 categorical=tuple(categorical), ordinal=tuple(ordinal), identity=identity
             ),
-            objectives=dict(_objective(text) for text in objectives),
-            static=dict(_pair(text, "--static") for text in static),
-            where=dict(_pair(text, "--where") for text in where),
+            objectives={objective_name(text): _objective(text) for text in objectives},
+            static=known,
+            where=_pairs(where, "--where"),
             repeated_rows="seeds" if seeds_in_rows else "error",
         )
     except ConfigError:
@@ -138,20 +143,34 @@ def describe(
         ) from None
 
 
-def _objective(text: str) -> tuple[str, Objective]:
-    name, columns = _pair(text, "--objective")
-    direction: Direction = "minimize"
-    start, colon, last = columns.rpartition(":")
-    if colon and last in _DIRECTIONS:
-        columns, direction = start, _DIRECTIONS[last]
-    return name, Objective(columns=tuple(columns.split(",")), direction=direction)
+def objective_name(text: str) -> str:
+    """What an objective given as an option is called."""
+    name, found, _ = text.partition("=")
+    return name if found else text.rpartition(":")[0] or text
 
 
-def _pair(text: str, option: str) -> tuple[str, str]:
-    name, found, column = text.partition("=")
-    if option == "--objective" and name and not found:
-        return name.split(":")[0], text
-    if not (name and column):
-        wanted = _OBJECTIVE if option == "--objective" else "NAME=COLUMN"
-        raise ConfigError(f"cannot read {option} {text!r}; write {wanted}")
-    return name, column
+def _objective(text: str) -> Objective:
+    name, found, columns = text.partition("=")
+    if not (name and columns if found else text):
+        raise ConfigError(f"cannot read --objective {text!r}; write {_OBJECTIVE}")
+    columns, colon, last = (columns if found else text).rpartition(":")
+    if not colon:
+        return Objective(columns=tuple(last.split(",")))
+    if last.lower() not in _DIRECTIONS:
+        raise ConfigError(
+            f"cannot read --objective {text!r}: behind the last colon stands max, maximize, min or "
+            f"minimize, not {last!r}"
+        )
+    return Objective(columns=tuple(columns.split(",")), direction=_DIRECTIONS[last.lower()])
+
+
+def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, _, column = text.partition("=")
+        if not (name and column):
+            raise ConfigError(f"cannot read {option} {text!r}; write NAME=COLUMN")
+        if name in pairs:
+            raise ConfigError(f"{option} names '{name}' twice")
+        pairs[name] = column
+    return pairs

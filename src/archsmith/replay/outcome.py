@@ -23,12 +23,25 @@ class Arm:
         settings: all of the strategy's settings.
         curves: the measure after each evaluation; [R, T], repeats in the order of their seeds.
         seconds: CPU seconds of proposals and look-ups, all repeats together.
+        is_random: whether another strategy did what random search does with the same seeds, in
+            every repeat.
+        lacks: what the strategy is meant for and a table has not, in words; empty mostly.
     """
 
     name: str
     settings: Mapping[str, Any]
     curves: np.ndarray
     seconds: float
+    is_random: bool = False
+    lacks: str = ""
+
+    @property
+    def note(self) -> str:
+        """What has to be known to read its figures; empty mostly."""
+        if not self.is_random:
+            return self.lacks
+        why = self.lacks or f"its first {self.curves.shape[1]:,} proposals are drawn at random"
+        return f"exactly random search here, for {why}"
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -99,6 +112,11 @@ class Replay:
         )
 
     @property
+    def notes(self) -> list[str]:
+        """What has to be known of single arms."""
+        return [f"{arm.name}: {arm.note}" for arm in self.arms if arm.note]
+
+    @property
     def measure_words(self) -> str:
         """What the figures are."""
         if self.measure == "regret":
@@ -122,6 +140,8 @@ def replay_json(replay: Replay) -> dict[str, Any]:
         {
             "strategy": arm.name,
             "settings": dict(arm.settings),
+            "is_random_search": arm.is_random,
+            "note": arm.note or None,
             "seconds_per_repeat": arm.seconds / replay.repeats,
             "at": {str(step): _ends(arm.at(step)) for step in replay.checkpoints},
             "minus_first": {
@@ -173,7 +193,8 @@ def table_rows(replay: Replay) -> tuple[list[str], list[list[str]]]:
     header.append("time per repeat")
     rows = []
     for arm in replay.arms:
-        cells = [arm.name, *[show_interval(arm.at(step)) for step in replay.checkpoints]]
+        name = f"{arm.name} (= random)" if arm.is_random else arm.name
+        cells = [name, *[show_interval(arm.at(step)) for step in replay.checkpoints]]
         if len(replay.arms) > 1:
             found = None if arm is replay.baseline else arm.minus(replay.baseline, last)
             cells.append("" if found is None else show_interval(found, signed=True))

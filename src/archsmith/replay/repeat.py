@@ -1,11 +1,13 @@
-"""One search on a table: propose, look up, remember; nothing is trained and nothing is stored."""
+"""One search on a table: propose, look up, remember; nothing is trained."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from archsmith.replay.table import Table
 from archsmith.strategies.base import Strategy
+from archsmith.strategies.random import Random
 from archsmith.trial import Observation, Problem, Proposal, TrialState
 
 
@@ -66,3 +68,16 @@ def search_table(table: Table, strategy: Strategy, *, n_trials: int, seed: int) 
         proposal = strategy.propose(problem, tuple(history), problem.rng(number))
         history.append(evaluator.observe(number, proposal))
     return [observation.architecture.number for observation in history]
+
+
+def is_random_search(table: Table, rows: Sequence[int], *, seed: int) -> bool:
+    """Whether random search with the same seed would have had the same rows trained, in order."""
+    problem, strategy = table_problem(table, seed=seed), Random()
+    evaluator = RecordedEvaluator(table, table.shown_seed(seed))
+    history: list[Observation] = []
+    for number, row in enumerate(rows):
+        proposal = strategy.propose(problem, tuple(history), problem.rng(number))
+        if proposal.architecture.number != row:
+            return False
+        history.append(evaluator.observe(number, proposal))
+    return True

@@ -166,6 +166,9 @@ def _measured(
     static: Mapping[str, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:
     """Shown [S, N, K] and scored [N, K] values, minimized, and the signs."""
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"{columns.name}: the objective '{twice}' is named twice")
     shown, scored, signs = [], [], []
     for name in names:
         if name in description.objectives:
