@@ -242,18 +242,19 @@ def test_what_is_rewarded_more_becomes_likelier(make_method):
 
 
 def test_enas_learns_that_one_choice_hangs_on_another(make_method):
-    """Independent logits cannot: whatever they are, deep or wide but not both stays below 3/4."""
+    """Deep or wide pays, not both: independent logits could hold on to one of the two alone."""
     enas = make_method("enas", entropy_coef=0.01)
     members = enas.parts.elastic.members
     unlike = torch.tensor([depth != width for depth, width, _ in members])
     assert reinforced(enas, unlike, 150) > 0.85
     marginals = enas.policy.marginals()
+    assert min(shares.min() for shares in marginals[:2]) > 0.2  # it draws both kinds
     product = sum(
         np.prod([shares[option] for shares, option in zip(marginals, options, strict=True)])
         for options, paid in zip(members, unlike, strict=True)
         if paid
     )
-    assert product < 0.75
+    assert product < 0.7
 
 
 def test_enas_alternates_and_rewards_held_out_text(make_method, monkeypatch):
