@@ -49,6 +49,7 @@ def test_the_keys_are_stable() -> None:
     }  # fmt: skip
     assert set(report["contributions"]) == {
         "reason", "rung", "num_trials", "spread", "r2", "r2_low", "r2_high", "groups",
+        "num_studies",
     }  # fmt: skip
     assert set(report["contributions"]["groups"][0]) == {
         "group", "varied", "share", "share_low", "share_high", "alone", "gain", "gain_low",

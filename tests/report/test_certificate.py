@@ -238,6 +238,14 @@ def test_a_search_claims_only_what_it_reached_at_no_more_than_equal_cost(
         assert known == (None if ratio == "\u2013" else pytest.approx(float(ratio), abs=0.005))
 
 
+def test_plain_numbers_cannot_tell_what_the_choices_contributed() -> None:
+    found = made(runs(GAINS))
+    told = "cannot be told: the trials behind the runs were not given."
+    for view in (found.markdown(), found.text(), render_certificate(found)):
+        assert told in view
+    assert found.as_json()["contributions"]["reason"] == "the trials behind the runs were not given"
+
+
 def test_both_ratios_are_told_whatever_they_are() -> None:
     equal = made(runs(GAINS))
     assert "at 1.00 times its CPU seconds and 1.00 times its FLOPs" in equal.sentence

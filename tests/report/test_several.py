@@ -64,8 +64,41 @@ def test_studies_are_paired_by_seed() -> None:
         "law_guided", BASELINE, "fitted Llama shape", "fitted Phi-3 shape",
     }  # fmt: skip
     page = render_certificate(found)
-    assert page.count("<table>") == 3
+    assert page.count("<table>") == 4
     assert "law_guided against largest that fits (primary)" in page
+
+
+def test_what_the_choices_contributed_comes_from_all_trials_together() -> None:
+    found = certify_studies(studies([0.02, 0.03, 0.025, 0.01, 0.015]))
+    told = found.contributions
+    assert (told.num_trials, told.num_studies) == (5 * 45, 5)
+    assert told.sentence.startswith("Of the variance between 225 trials at rung 0 of 5 studies")
+    assert "size" in told.sentence
+    head = (
+        "| choices | share of the variance | that no other group explains "
+        "| winner's choices, bits per byte |"
+    )
+    page, text = render_certificate(found), found.markdown()
+    for view in (text, page, found.text()):
+        assert told.sentence in view
+    assert head in text
+    assert "| operators | not varied |" in text
+    assert "What the choices contributed" in page
+    assert "that no other group explains" in page
+    told_to_machines = json.loads(json.dumps(found.as_json(), allow_nan=False))["contributions"]
+    assert told_to_machines["num_trials"] == 225
+    assert [one["group"] for one in told_to_machines["groups"]] == [
+        "size", "vocabulary", "topology", "operators", "quantization",
+    ]  # fmt: skip
+
+
+def test_too_few_trials_are_said_to_tell_nothing() -> None:
+    bare = [replace(study, trials=study.trials[:6]) for study in studies([0.02, 0.03])]
+    found = certify_studies(bare)
+    told = "What each group of choices contributed cannot be told:"
+    for view in (found.markdown(), render_certificate(found), found.text()):
+        assert told in view
+        assert "are needed." in view
 
 
 def test_curves_and_costs_come_from_the_studies() -> None:

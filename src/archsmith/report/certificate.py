@@ -29,6 +29,7 @@ from archsmith.report.certificate_words import (
     unpaired_remarks,
 )
 from archsmith.report.comparison import Outcome
+from archsmith.report.contributions import Contributions
 from archsmith.report.mean_curves import MeanCurve, mean_curves
 from archsmith.report.seed_comparison import (
     ArmRun,
@@ -39,6 +40,8 @@ from archsmith.report.seed_comparison import (
     summarize,
 )
 from archsmith.report.study_report import Opening
+
+_NOT_TOLD = Contributions(reason="the trials behind the runs were not given", num_studies=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,7 @@ class Certificate:
         recommended: whose model to take, by corpus where the baseline was run.
         comparisons: the primary one of each corpus first, then the exploratory ones.
         anytime: what each arm had reached when, where the runs told it.
+        contributions: what each group of choices contributed, or why it cannot be told.
         openings: of the sealed test splits, in order of time.
         remarks: what a reader must know beside the numbers.
     """
@@ -64,12 +68,18 @@ class Certificate:
     arms: tuple[ArmSummary, ...]
     comparisons: tuple[SeedComparison, ...]
     anytime: tuple[MeanCurve, ...]
+    contributions: Contributions
     openings: tuple[Opening, ...]
     remarks: tuple[str, ...]
 
     def text(self) -> str:
-        """The claim and the remarks, one a line."""
-        lines = [self.sentence, *(claim(one, self.margin) for one in _claims(self)), *self.remarks]
+        """The claim, what the choices contributed and the remarks, one a line."""
+        lines = [
+            self.sentence,
+            *(claim(one, self.margin) for one in _claims(self)),
+            self.contributions.sentence,
+            *self.remarks,
+        ]
         return "\n".join(dict.fromkeys(lines))
 
     def markdown(self) -> str:
@@ -94,6 +104,7 @@ def certify(
     *,
     primary: tuple[str, str],
     margin: float = 0.005,
+    contributions: Contributions = _NOT_TOLD,
     openings: Iterable[Opening] = (),
     remarks: Iterable[str] = (),
 ) -> Certificate:
@@ -103,6 +114,7 @@ def certify(
         results: one entry an arm, seed and corpus, in any order.
         primary: the arm that claims, and the arm it must beat; fixed before anything was trained.
         margin: bits per byte within which two arms count as equal, fixed beforehand too.
+        contributions: of the trials behind the runs, where they are known.
         openings: of the sealed test splits; more than one of a study is said so.
         remarks: anything else a reader must know.
 
@@ -148,6 +160,7 @@ def certify(
         arms=tuple(sorted(summaries, key=lambda one: (one.corpus, one.bits_per_byte))),
         comparisons=comparisons,
         anytime=tuple(curves),
+        contributions=contributions,
         openings=opened,
         remarks=(
             *unpaired_remarks(unpaired, primary),

@@ -12,20 +12,26 @@ from archsmith.report.certificate_words import (
     comparison_rows,
     curve_rows,
 )
+from archsmith.report.contribution_words import CAPTION, group_rows
 
-_PAGE = """<!DOCTYPE html>
+_PAGE = """{%- macro table(rows) -%}
+<div class="scroll"><table>
+<thead><tr>{% for cell in rows[0] %}<th class="text" scope="col">{{ cell }}</th>{% endfor %}</tr>
+</thead><tbody>{% for row in rows[1:] %}<tr>{% for cell in row %}<td class="text">{{ cell }}</td>
+{% endfor %}</tr>{% endfor %}</tbody></table></div>
+{%- endmacro -%}
+<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ outcome }} - archsmith certificate</title><style>{{ css | safe }}</style></head><body>
 <header><h1>archsmith certificate</h1><div class="headline {{ outcome }}">
 <p class="sentence">{{ sentence }}</p>
 {% for line in claims %}<p>{{ line }}</p>{% endfor %}</div></header>
-<main>{% for title, rows in tables %}<h2>{{ title }}</h2><div class="scroll"><table>
-<thead><tr>{% for cell in rows[0] %}<th class="text" scope="col">{{ cell }}</th>{% endfor %}</tr>
-</thead><tbody>{% for row in rows[1:] %}<tr>{% for cell in row %}<td class="text">{{ cell }}</td>
-{% endfor %}</tr>{% endfor %}</tbody></table></div>{% endfor %}
+<main>{% for title, rows in tables %}<h2>{{ title }}</h2>{{ table(rows) }}{% endfor %}
 {% for caption, svg in plots %}<figure>{{ svg | safe }}<figcaption>{{ caption }}</figcaption>
 </figure>{% endfor %}
+<h2>What the choices contributed</h2><p>{{ contributed }}</p>
+{% if groups %}<p>{{ caption }}</p>{{ table(groups) }}{% endif %}
 <h2>Remarks</h2><ul>{% for remark in remarks %}<li>{{ remark }}</li>{% endfor %}</ul>
 </main></body></html>
 """
@@ -57,6 +63,9 @@ def render_certificate(certificate: Certificate) -> str:
                 *(((CURVES_TITLE, curve_rows(curves)),) if (curves := certificate.anytime) else ()),
             ],
             plots=_plots(certificate),
+            contributed=certificate.contributions.sentence,
+            caption=CAPTION,
+            groups=group_rows(certificate.contributions),
             remarks=certificate.remarks,
         )
     )

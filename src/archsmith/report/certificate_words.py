@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from archsmith.report.comparison import Outcome
+from archsmith.report.contribution_words import CAPTION, group_rows
 from archsmith.report.equal_cost import RULE, costs_differ, ratio_words
 from archsmith.report.figures import (
     NONE,
@@ -22,6 +23,7 @@ from archsmith.units import format_seconds
 
 if TYPE_CHECKING:
     from archsmith.report.certificate import Certificate
+    from archsmith.report.contributions import Contributions
     from archsmith.report.seed_comparison import ArmSummary, SeedComparison
 
 
@@ -194,7 +196,8 @@ def remarks_on(comparisons: "Sequence[SeedComparison]", primary: tuple[str, str]
 
 
 def markdown(certificate: "Certificate") -> str:
-    """The claim of each corpus, the arms, the comparisons, what was reached when, the remarks."""
+    """The claim of each corpus, the arms, the comparisons, what was reached when, what the choices
+    contributed, the remarks."""
     claims = [claim(one, certificate.margin) for one in certificate.comparisons if one.primary]
     parts = [
         [f"**{certificate.sentence}**"],
@@ -202,6 +205,7 @@ def markdown(certificate: "Certificate") -> str:
         _table(arm_rows(certificate.arms)),
         _table(comparison_rows(certificate.comparisons)),
         *_reached(certificate.anytime),
+        *_contributed(certificate.contributions),
         [f"- {remark}" for remark in certificate.remarks],
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
@@ -278,6 +282,11 @@ def curve_rows(curves: Sequence[MeanCurve]) -> list[list[str]]:
 
 def _reached(curves: Sequence[MeanCurve]) -> list[list[str]]:
     return [[f"{CURVES_TITLE}:"], _table(curve_rows(curves))] if curves else []
+
+
+def _contributed(found: "Contributions") -> list[list[str]]:
+    rows = group_rows(found)
+    return [[found.sentence], *([[CAPTION], _table(rows)] if rows else [])]
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

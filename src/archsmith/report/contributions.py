@@ -8,16 +8,26 @@ delete-d jackknife (Shao & Wu 1989). Beside it stands what the winner's own choi
 additive model, against the average trial, with a bootstrap interval. Where an interval holds zero,
 or there are too few trials, the answer is that it cannot be told.
 
-Trials stand at the rung that most of them finished: the shares speak of that horizon.
+Trials stand at the rung that most of them finished: the shares speak of that horizon. Those of
+several studies are pooled: each study has a mean of its own, in features and in scores, which is
+fitted without a penalty, so that neither its corpus nor its seed counts as a choice. What two
+studies differ in as a whole is then no evidence for any group.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from archsmith.report.study_report import StudyReport
+from archsmith.report.explained_variance import (
+    ridge_penalty,
+    shapley,
+    standardized,
+    subset_r2,
+    within,
+)
+from archsmith.report.study_report import StudyReport, TrialRow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,14 +36,6 @@ LEAST_TRIALS = 12
 _MOST_TRIALS = 256  # more are thinned out evenly
 _JACKKNIFES, _BOOTSTRAPS = 60, 200
 _KEPT = 0.8  # of the trials in a jackknife sample
-_PENALTIES = (
-    0.3,
-    1.0,
-    3.0,
-    10.0,
-    30.0,
-    100.0,
-)  # of standardized features; their sum of squares is n
 _Z = 1.96
 # group -> names of `space.features`
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -88,7 +90,8 @@ class Contributions:
     Attributes:
         reason: why nothing could be computed; empty otherwise.
         rung, num_trials, spread: the rung of the scores, how many trials, and the standard
-            deviation of their bits per byte.
+            deviation of their bits per byte, within studies.
+        num_studies: whose trials they are.
         r2: cross-validated, of all groups together, with its 95 % interval.
     """
 
@@ -100,6 +103,7 @@ class Contributions:
     r2_low: float = 0.0
     r2_high: float = 0.0
     groups: tuple[Contribution, ...] = ()
+    num_studies: int = 1
 
     @property
     def sentence(self) -> str:
@@ -107,6 +111,8 @@ class Contributions:
         if self.reason:
             return f"What each group of choices contributed cannot be told: {self.reason}."
         place = f"{self.num_trials} trials at rung {self.rung}"
+        if self.num_studies > 1:
+            place += f" of {self.num_studies} studies, each about its own mean"
         if self.r2_low <= 0:
             return (
                 f"What each group of choices contributed cannot be told from {place}: "
@@ -125,43 +131,83 @@ class Contributions:
         return f"{text}; cannot be told: {', '.join(open_)}." if open_ else f"{text}."
 
 
+class Pool(NamedTuple):
+    """Scored trials of one rung, and which study each belongs to.
+
+    Attributes:
+        design: features by name, a value a trial.
+        scores: bits per byte.
+        studies: index of each trial's study, from 0 without gaps.
+    """
+
+    rung: int
+    design: Mapping[str, Sequence[float]]
+    scores: Sequence[float]
+    studies: Sequence[int]
+
+
 def contributions(report: StudyReport, *, seed: int = 0) -> Contributions:
     """Computed from a study's trials. Never raises: what is missing becomes the reason."""
+    return pooled_contributions([report], seed=seed)
+
+
+def pooled_contributions(
+    reports: Sequence[StudyReport], *, claims: Sequence[bool] | None = None, seed: int = 0
+) -> Contributions:
+    """Computed from the trials of several studies together. Never raises.
+
+    Args:
+        claims: whose winners `gain` is about, a flag a study; all of them by default.
+    """
     import numpy as np
 
-    rung, rows, scores = _trials(report)
-    if len(rows) < LEAST_TRIALS:
-        return Contributions(
-            reason=f"{len(rows)} scored trials, and at least {LEAST_TRIALS} are needed",
-            rung=rung,
-            num_trials=len(rows),
-        )
-    design = {name: [row[name] for row in rows] for name in rows[0]}
-    y = np.asarray(scores)
-    if np.ptp(y) == 0:
-        return Contributions(reason="all trials scored the same", rung=rung, num_trials=len(rows))
-    groups = {name: _matrix(design, features) for name, features in GROUPS.items()}
-    varied = {name: matrix for name, matrix in groups.items() if matrix.shape[1]}
+    claiming = [True] * len(reports) if claims is None else claims
+    pool, winners = _pooled(reports, claiming)
+    count, num_studies = len(pool.scores), len(set(pool.studies))
+    empty = Contributions(rung=pool.rung, num_trials=count, num_studies=max(num_studies, 1))
+    # a study's own mean costs one trial
+    least = LEAST_TRIALS + max(num_studies - 1, 0)
+    if count < least:
+        place = f" in {num_studies} studies" if num_studies > 1 else ""
+        reason = f"{count} scored trials{place}, and at least {least} are needed"
+        return replace(empty, reason=reason)
+    y, studies = np.asarray(pool.scores), np.asarray(pool.studies)
+    centred = within(y, studies)
+    if np.ptp(centred) <= 1e-12:
+        return replace(empty, reason="all trials scored the same")
+    columns = {name: within(np.asarray(values), studies) for name, values in pool.design.items()}
+    varying = {
+        group: [name for name in names if np.ptp(columns[name]) > 1e-9]
+        for group, names in GROUPS.items()
+    }
+    varied = {
+        group: np.stack([np.asarray(pool.design[name]) for name in names], axis=1)
+        for group, names in varying.items()
+        if names
+    }
     if not varied:
-        return Contributions(reason="no choice was varied", rung=rung, num_trials=len(rows))
+        return replace(empty, reason="no choice was varied")
     rng = np.random.default_rng(seed)
-    r2 = subset_r2(varied, y)
+    r2 = subset_r2(varied, y, studies)
     shares, total = shapley(r2, list(varied)), r2[frozenset(varied)]
-    kept = max(round(_KEPT * len(y)), LEAST_TRIALS - 2)
-    drawn = [rng.permutation(len(y))[:kept] for _ in range(_JACKKNIFES)]
-    samples = [
-        subset_r2({name: matrix[chosen] for name, matrix in varied.items()}, y[chosen])
-        for chosen in drawn
-    ]
-    parts = [shapley(sample, list(varied)) for sample in samples]
-    scale = math.sqrt(kept / (len(y) - kept))
-    half = {name: _Z * scale * float(np.std([part[name] for part in parts])) for name in varied}
+    kept = max(round(_KEPT * count), least - 2)
+    samples = []
+    for _ in range(_JACKKNIFES):
+        chosen = rng.permutation(count)[:kept]
+        parts = {name: matrix[chosen] for name, matrix in varied.items()}
+        samples.append(subset_r2(parts, y[chosen], studies[chosen]))
+    drawn = [shapley(sample, list(varied)) for sample in samples]
+    scale = math.sqrt(kept / (count - kept))
+    half = {name: _Z * scale * float(np.std([part[name] for part in drawn])) for name in varied}
     half_total = _Z * scale * float(np.std([sample[frozenset(varied)] for sample in samples]))
-    gains = _gains(varied, y, _winner(report, design), rng)
-    return Contributions(
-        rung=rung,
-        num_trials=len(y),
-        spread=float(np.std(y, ddof=1)),
+    points = [
+        (study, {group: np.asarray([found[name] for name in varying[group]]) for group in varied})
+        for study, found in winners
+    ]
+    gains = _gains(varied, y, studies, points, rng)
+    return replace(
+        empty,
+        spread=math.sqrt(float(np.sum(centred**2)) / (count - num_studies)),
         r2=total,
         r2_low=total - half_total,
         r2_high=min(total + half_total, 1.0),
@@ -182,76 +228,59 @@ def contributions(report: StudyReport, *, seed: int = 0) -> Contributions:
     )
 
 
-def subset_r2(groups: Mapping[str, "np.ndarray"], y: "np.ndarray") -> dict[frozenset[str], float]:
-    """The cross-validated R2 of every subset of the groups.
+def _pooled(
+    reports: Sequence[StudyReport], claims: Sequence[bool]
+) -> tuple[Pool, list[tuple[int, Mapping[str, float]]]]:
+    """The trials, and the features of the claiming studies' winners with their study's index.
 
-    Args:
-        groups: name to features [trials, any].
-        y: responses [trials].
+    Studies with a single trial at the rung are left out: there is nothing to compare it with.
     """
-    import numpy as np
-
-    found = {frozenset[str](): 0.0}
-    for size in range(1, len(groups) + 1):
-        for chosen in combinations(groups, size):
-            joined = np.concatenate([groups[name] for name in chosen], axis=1)
-            found[frozenset(chosen)] = cross_validated_r2(joined, y)
-    return found
-
-
-def shapley(values: Mapping[frozenset[str], float], names: Sequence[str]) -> dict[str, float]:
-    """Each name's mean gain over all orders of joining; together the value of all names."""
-    count, shares = len(names), dict.fromkeys(names, 0.0)
-    for name in names:
-        for subset, value in values.items():
-            if name not in subset:
-                orders = math.factorial(len(subset)) * math.factorial(count - len(subset) - 1)
-                gain = values[subset | {name}] - value
-                shares[name] += orders / math.factorial(count) * gain
-    return shares
-
-
-def cross_validated_r2(features: "np.ndarray", y: "np.ndarray") -> float:
-    """Leave-one-out R2 of the best ridge; 0 where none predicts better than the mean."""
-    import numpy as np
-
-    count = len(y)
-    x = _standardized(features)
-    centred = y - y.mean()
-    values, vectors = np.linalg.eigh(x.T @ x)
-    rotated = x @ vectors
-    shrunk = 1 / (np.maximum(values, 0)[:, None] + np.asarray(_PENALTIES))  # [features, penalties]
-    fitted = rotated @ (shrunk * (rotated.T @ centred)[:, None])
-    leverage = 1 / count + rotated**2 @ shrunk
-    left_out = (centred[:, None] - fitted) / np.maximum(1 - leverage, 1e-9)
-    baseline = float(np.sum((centred * count / (count - 1)) ** 2))
-    best = min(baseline, float(np.min(np.sum(left_out**2, axis=0))))
-    return 1 - best / baseline if baseline > 0 else 0.0
-
-
-def _trials(report: StudyReport) -> tuple[int, list[dict[str, float]], list[float]]:
-    """The rung most trials finished, their features and bits per byte there."""
-    finished = [
-        trial for trial in report.trials if trial.architecture and "layers" in trial.architecture
-    ]
-    counts: dict[int, int] = {}
-    for trial in finished:
-        for rung, metrics in trial.rung_metrics.items():
-            if math.isfinite(metrics.get("bits_per_byte", math.nan)):
-                counts[rung] = counts.get(rung, 0) + 1
+    counts: Counter[int] = Counter()
+    for report in reports:
+        counts.update(rung for trial in _finished(report) for rung in _scores(trial))
     if not counts:
-        return -1, [], []
+        return Pool(-1, {}, (), ()), []
     rung = max(counts, key=lambda index: (counts[index], index))
     usable = [
-        trial
-        for trial in finished
-        if math.isfinite(trial.rung_metrics.get(rung, {}).get("bits_per_byte", math.nan))
+        (place, trial)
+        for place, report in enumerate(reports)
+        for trial in _finished(report)
+        if rung in _scores(trial)
     ]
     if len(usable) > _MOST_TRIALS:
         usable = [usable[index * len(usable) // _MOST_TRIALS] for index in range(_MOST_TRIALS)]
-    rows = [(_features(trial.architecture), trial.rung_metrics[rung]) for trial in usable]
-    known = [(row, metrics["bits_per_byte"]) for row, metrics in rows if row is not None]
-    return rung, [row for row, _ in known], [score for _, score in known]
+    known = [
+        (place, row, _scores(trial)[rung])
+        for place, trial in usable
+        if (row := _features(trial.architecture)) is not None
+    ]
+    sizes = Counter(place for place, _, _ in known)
+    several = len(reports) > 1
+    index = {
+        place: number
+        for number, place in enumerate(p for p in sizes if sizes[p] > 1 or not several)
+    }
+    known = [one for one in known if one[0] in index]
+    design = {name: [row[name] for _, row, _ in known] for name in (known[0][1] if known else ())}
+    pool = Pool(rung, design, [s for _, _, s in known], [index[place] for place, _, _ in known])
+    winners: list[tuple[int, Mapping[str, float]]] = []
+    for place, report in enumerate(reports):
+        trees = [arm.architecture for arm in report.arms if arm.kind == "search"]
+        found = _features(trees[0]) if trees and claims[place] and place in index else None
+        winners += [(index[place], found)] if found is not None else []
+    return pool, winners
+
+
+def _finished(report: StudyReport) -> list[TrialRow]:
+    return [
+        trial for trial in report.trials if trial.architecture and "layers" in trial.architecture
+    ]
+
+
+def _scores(trial: TrialRow) -> dict[int, float]:
+    """Bits per byte by rung, where there is one."""
+    told = {rung: found.get("bits_per_byte") for rung, found in trial.rung_metrics.items()}
+    return {rung: bits for rung, bits in told.items() if bits is not None and math.isfinite(bits)}
 
 
 def _features(tree: Mapping[str, Any] | None) -> dict[str, float] | None:
@@ -273,86 +302,50 @@ def _features(tree: Mapping[str, Any] | None) -> dict[str, float] | None:
     return found
 
 
-def _matrix(design: Mapping[str, Sequence[float]], names: Sequence[str]) -> "np.ndarray":
-    """The columns that vary, [trials, columns]."""
-    import numpy as np
-
-    columns = [np.asarray(design[name]) for name in names if np.ptp(design[name]) > 1e-9]
-    return np.stack(columns, axis=1) if columns else np.empty((len(next(iter(design.values()))), 0))
-
-
-def _standardized(x: "np.ndarray") -> "np.ndarray":
-    import numpy as np
-
-    spread = x.std(axis=0)
-    return (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-
-
-def _winner(
-    report: StudyReport, design: Mapping[str, Sequence[float]]
-) -> dict[str, "np.ndarray"] | None:
-    """The winner's features, by group and for the columns that vary; None without a winner."""
-    import numpy as np
-
-    trees = [arm.architecture for arm in report.arms if arm.kind == "search"]
-    found = _features(trees[0]) if trees and trees[0] else None
-    if found is None:
-        return None
-    return {
-        group: np.asarray([found[name] for name in names if np.ptp(design[name]) > 1e-9])
-        for group, names in GROUPS.items()
-    }
-
-
 def _gains(
     groups: Mapping[str, "np.ndarray"],
     y: "np.ndarray",
-    winner: Mapping[str, "np.ndarray"] | None,
+    studies: "np.ndarray",
+    winners: Sequence[tuple[int, Mapping[str, "np.ndarray"]]],
     rng: "np.random.Generator",
 ) -> dict[str, dict[str, float]]:
-    """What the winner's choices are worth in the additive model, with bootstrap intervals."""
+    """What the winners' choices are worth in the additive model, in the mean, with bootstrap
+    intervals: over the trials of each study."""
     import numpy as np
 
-    if winner is None:
+    if not winners:
         return {}
 
     joined = np.concatenate(list(groups.values()), axis=1)
-    penalty = _penalty(_standardized(joined), y)
+    penalty = ridge_penalty(
+        standardized(within(joined, studies)), within(y, studies), len(set(studies.tolist()))
+    )
+    points = np.stack([np.concatenate([point[name] for name in groups]) for _, point in winners])
+    homes = np.asarray([study for study, _ in winners])
 
     def worth(rows: "np.ndarray") -> dict[str, float]:
-        x = joined[rows]
-        point = np.concatenate([winner[name] for name in groups])
-        centre, spread = x.mean(axis=0), x.std(axis=0)
+        own, x = studies[rows], joined[rows]
+        inside = within(x, own)
+        spread = inside.std(axis=0)
         spread = np.where(spread > 0, spread, np.inf)
-        scaled = (x - centre) / spread
+        scaled = inside / spread
         system = scaled.T @ scaled + penalty * np.eye(x.shape[1])
-        slopes = np.linalg.solve(system, scaled.T @ (y[rows] - y[rows].mean())) / spread
-        each, found, start = slopes * (point - centre), {}, 0
+        slopes = np.linalg.solve(system, scaled.T @ within(y[rows], own)) / spread
+        means = np.stack([x[own == study].mean(axis=0) for study in homes])
+        each, found, start = slopes * (points - means).mean(axis=0), {}, 0
         for name, matrix in groups.items():
             found[name] = float(each[start : start + matrix.shape[1]].sum())
             start += matrix.shape[1]
         return found
 
     whole = worth(np.arange(len(y)))
-    drawn = [worth(rng.integers(0, len(y), len(y))) for _ in range(_BOOTSTRAPS)]
+    members = [np.flatnonzero(studies == study) for study in range(int(studies.max()) + 1)]
+    drawn = [
+        worth(np.concatenate([own[rng.integers(0, len(own), len(own))] for own in members]))
+        for _ in range(_BOOTSTRAPS)
+    ]
     gains = {}
     for name in groups:
         low, high = np.percentile([one[name] for one in drawn], [2.5, 97.5])
         gains[name] = {"gain": whole[name], "gain_low": float(low), "gain_high": float(high)}
     return gains
-
-
-def _penalty(x: "np.ndarray", y: "np.ndarray") -> float:
-    """The ridge penalty of least generalized cross-validation error."""
-    import numpy as np
-
-    values, vectors = np.linalg.eigh(x.T @ x)
-    rotated, centred = x @ vectors, y - y.mean()
-    fitted_by = rotated.T @ centred
-    errors = {}
-    for penalty in _PENALTIES:
-        shrunk = 1 / (np.maximum(values, 0) + penalty)
-        freedom = 1 + float(np.sum(np.maximum(values, 0) * shrunk))
-        residual = centred - rotated @ (shrunk * fitted_by)
-        errors[penalty] = float(np.sum(residual**2)) / max(1 - freedom / len(y), 1e-3) ** 2
-    return min(errors, key=lambda penalty: errors[penalty])

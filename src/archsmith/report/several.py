@@ -1,7 +1,8 @@
 """Several finished studies as the runs of one certificate: search seeds of the same question.
 
 The search arm of a study is called after its strategy, baselines keep their names. What an arm cost
-is the end of its anytime curve, which enters the certificate too. Studies must agree on limits,
+is the end of its anytime curve, which enters the certificate too. Their trials are pooled for what
+each group of choices contributed. Studies must agree on limits,
 margin and primary baseline, which each noted before its first training.
 """
 
@@ -12,6 +13,7 @@ from typing import Any
 from archsmith.config import content_hash
 from archsmith.errors import ConfigError
 from archsmith.report.certificate import Certificate, certify
+from archsmith.report.contributions import pooled_contributions
 from archsmith.report.equal_cost import arm_cost
 from archsmith.report.figures import show_limit
 from archsmith.report.mean_curves import averaged
@@ -58,10 +60,14 @@ def certify_studies(studies: Sequence[StudyReport], *, arm: str | None = None) -
                 runs.setdefault((run.arm, run.seed, run.corpus), []).append(run)
     if any(len(found) > 1 for found in runs.values()):
         remarks.append("A baseline trained in several studies of one seed counts by its mean.")
+    claiming = arm or _only_strategy(finished)
     return certify(
         [_mean(found, finished) for found in runs.values()],
-        primary=(arm or _only_strategy(finished), baseline),
+        primary=(claiming, baseline),
         margin=finished[0].margin,
+        contributions=pooled_contributions(
+            finished, claims=[strategy_name(study) == claiming for study in finished]
+        ),
         openings=[opening for study in finished for opening in study.openings],
         remarks=remarks,
     )
