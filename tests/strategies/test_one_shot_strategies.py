@@ -1,5 +1,6 @@
 """Strategies over a supernet: evolution over inherited scores, and what a learned policy says."""
 
+import math
 import random
 from collections import Counter
 
@@ -115,6 +116,33 @@ def test_enas_draws_in_proportion_to_the_policy():
     )
     assert drawn[2] > 2 * drawn[1] > 0
     assert drawn[3] > 0
+
+
+def test_enas_draws_networks_that_the_policy_names_whole():
+    """What one choice says of another: the marginals of these four are all a half."""
+    named = {
+        "logit:num_hidden_layers=1, hidden_size=32": math.log(0.49),
+        "logit:num_hidden_layers=2, hidden_size=64": math.log(0.49),
+        "logit:num_hidden_layers=1, hidden_size=64": math.log(0.01),
+    }
+    first = SPACE.sample(random.Random(0))
+    seen = (
+        Observation(
+            number=0,
+            architecture=first,
+            state=TrialState.COMPLETE,
+            metrics={**toy_metrics(first), **LOGITS, **named},
+        ),
+    )
+    start = problem(limits=())
+    drawn = Counter(
+        values(Enas().propose(start, seen, random.Random(seed)).architecture)[:2]
+        for seed in range(200)
+    )
+    # in proportion, whatever else the space lets a network have; the rest is 0.01
+    assert drawn[1, 32] > 60
+    assert drawn[2, 64] > 60
+    assert drawn[1, 32] + drawn[2, 64] > 180
 
 
 def test_a_policy_is_not_needed_to_propose():

@@ -1,6 +1,7 @@
 """The LSTM that draws members: which it draws, how likely it says they are, and its state."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -83,6 +84,20 @@ def test_logits_are_centred_and_finite_where_no_member_has_an_option():
     assert -20 < logits["d0=2"] < -10
     ratio = np.divide(*some.marginals()[0][:2])
     assert logits["d0=0"] - logits["d0=1"] == pytest.approx(np.log(ratio))
+
+
+def test_the_likeliest_members_are_named_with_their_probability(monkeypatch):
+    elastic = under_a_limit()
+    some = policy(elastic)
+    teach(some, [4] * 10)
+    named = some.named_members()
+    assert len(named) == len(elastic.members)
+    assert sum(map(math.exp, named.values())) == pytest.approx(1.0)
+    assert list(named.values()) == sorted(named.values(), reverse=True)
+    taught = ", ".join(f"d{place}={option}" for place, option in enumerate(elastic.members[4]))
+    assert next(iter(named)) == taught
+    monkeypatch.setattr(recurrent_policy, "MOST_NAMED", 2)
+    assert list(some.named_members().items()) == list(named.items())[:2]
 
 
 def test_entropy_of_draws_is_on_average_that_over_all_members(monkeypatch):

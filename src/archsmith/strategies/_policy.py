@@ -1,7 +1,9 @@
 """Proposals by the policy of a supernet: what it says of a space's points, read from the history.
 
 The evaluator `supernet` attaches the logits of its policy to every score, as metrics named
-`logit:DIMENSION=OPTION`: the history is all a strategy sees.
+`logit:DIMENSION=OPTION`: the history is all a strategy sees. A policy whose choices depend on each
+other names its likeliest networks, too: `logit:DIMENSION=OPTION, DIMENSION=OPTION`, each with the
+logarithm of its probability. Where there are such, they count instead of the single options.
 """
 
 import math
@@ -18,11 +20,14 @@ from archsmith.strategies._drafts import Draft, first_new
 from archsmith.trial import Observation, Problem, Proposal, Space
 
 _PREFIX = "logit:"
+_AND = ", "
+_LEAST_SHARE = 1e-9  # of all networks the policy does not name
 _MOST_POINTS = 200_000  # a supernet has far fewer parts
 
 
 class Weighed(NamedTuple):
-    """Points with the sum of their options' logits, the greatest first."""
+    """Points with what the policy says of them, the greatest first: the logarithm of a network's
+    probability, or the sum of its options' logits."""
 
     locations: tuple[Location, ...]
     logits: tuple[float, ...]
@@ -52,8 +57,26 @@ def weigh(space: Space, logits: Mapping[str, float]) -> Weighed | None:
 @lru_cache(maxsize=4)
 def _weigh(space: ArchitectureSpace, logits: tuple[tuple[str, float], ...]) -> Weighed:
     known = dict(logits)
+    networks = {frozenset(name.split(_AND)): log for name, log in logits if _AND in name}
+    chosen = {option.partition("=")[0] for network in networks for option in network}
     found: list[tuple[float, Location]] = []
+    others: list[Location] = []  # that are not among the likeliest the policy names
     for number, branch in enumerate(space.branches):
+        if networks:
+            names = [
+                [f"{dimension.name}={option_name(choice)}" for choice in dimension.choices]
+                if dimension.name in chosen
+                else None
+                for dimension in branch.dimensions
+            ]
+            for indices in branch.points():
+                options = zip(names, indices, strict=True)
+                own = frozenset(known[i] for known, i in options if known is not None)
+                if own in networks:
+                    found.append((networks[own], Location(number, indices)))
+                else:
+                    others.append(Location(number, indices))
+            continue
         # of each option of each dimension; what the policy does not know weighs nothing
         tables = [
             [
@@ -65,6 +88,9 @@ def _weigh(space: ArchitectureSpace, logits: tuple[tuple[str, float], ...]) -> W
         for indices in branch.points():
             total = sum(table[index] for table, index in zip(tables, indices, strict=True))
             found.append((total, Location(number, indices)))
+    if others:
+        left = max(1.0 - sum(math.exp(log) for log in networks.values()), _LEAST_SHARE)
+        found += [(math.log(left / len(others)), location) for location in others]
     found.sort(key=lambda pair: -pair[0])  # stable: equals stay in the order of the space
     highest = found[0][0]
     shares = accumulate(math.exp(total - highest) for total, _ in found)

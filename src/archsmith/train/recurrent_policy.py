@@ -28,6 +28,7 @@ _UNITS, _SPAN = 100, 0.1  # of the LSTM; of its initial weights, uniform around 
 _TEMPERATURE, _TANH_CONSTANT = 5.0, 2.5
 # the entropy over all members takes one step of the LSTM for each prefix, about 10 ms for so many
 _MOST_PREFIXES = 512
+MOST_NAMED = 128  # members: what is written beside every score
 _LEAST_SHARE = 1e-6  # keeps the logarithm finite for options that no member has
 _START = 0  # the number of the input before the first choice; options follow
 
@@ -151,6 +152,24 @@ class RecurrentPolicy:
             np.bincount(options, weights=shares, minlength=len(dimension.options))
             for dimension, options in zip(self._dimensions, self._members.T, strict=True)
         ]
+
+    def named_members(self) -> Mapping[str, float]:
+        """`DIMENSION=OPTION, DIMENSION=OPTION, ...` to the logarithm of how likely that member is.
+
+        Of the likeliest `MOST_NAMED`; what these leave of a whole is the others'. Nothing where
+        there is one choice or none: `named_logits` says all then.
+        """
+        if len(self._dimensions) < 2:
+            return {}
+        logs = self.log_probabilities()
+        kept = torch.sort(logs, descending=True, stable=True).indices[:MOST_NAMED].tolist()
+        return {
+            ", ".join(
+                f"{dimension.name}={dimension.options[option]}"
+                for dimension, option in zip(self._dimensions, self._members[member], strict=True)
+            ): float(logs[member])
+            for member in kept
+        }
 
     def named_logits(self) -> Mapping[str, float]:
         """`DIMENSION=OPTION` to the logarithm of how likely it is over all draws.

@@ -52,7 +52,8 @@ class SupernetManifest(Spec):
 
     Attributes:
         step, num_steps: updates done, and in all.
-        logits: of `enas` and `darts`, by `DIMENSION=OPTION`.
+        logits: of `enas` and `darts`, by `DIMENSION=OPTION`; of `enas` by several at once, too,
+            joined by commas: logarithms of probabilities.
     """
 
     format: Literal["archsmith-supernet"] = "archsmith-supernet"

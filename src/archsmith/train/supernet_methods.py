@@ -153,8 +153,9 @@ class Enas(Method):
         return {"progress": self._progress, **self.policy.state()}
 
     def logits(self) -> Mapping[str, float]:
-        """The policy's: centred logarithms of its marginal probabilities."""
-        return self.policy.named_logits()
+        """The policy's: centred logarithms of its marginal probabilities, to look at, and those of
+        its likeliest networks, to draw by."""
+        return {**self.policy.named_logits(), **self.policy.named_members()}
 
 
 class Darts(Method):
