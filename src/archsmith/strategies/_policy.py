@@ -56,41 +56,8 @@ def weigh(space: Space, logits: Mapping[str, float]) -> Weighed | None:
 
 @lru_cache(maxsize=4)
 def _weigh(space: ArchitectureSpace, logits: tuple[tuple[str, float], ...]) -> Weighed:
-    known = dict(logits)
     networks = {frozenset(name.split(_AND)): log for name, log in logits if _AND in name}
-    chosen = {option.partition("=")[0] for network in networks for option in network}
-    found: list[tuple[float, Location]] = []
-    others: list[Location] = []  # that are not among the likeliest the policy names
-    for number, branch in enumerate(space.branches):
-        if networks:
-            names = [
-                [f"{dimension.name}={option_name(choice)}" for choice in dimension.choices]
-                if dimension.name in chosen
-                else None
-                for dimension in branch.dimensions
-            ]
-            for indices in branch.points():
-                options = zip(names, indices, strict=True)
-                own = frozenset(known[i] for known, i in options if known is not None)
-                if own in networks:
-                    found.append((networks[own], Location(number, indices)))
-                else:
-                    others.append(Location(number, indices))
-            continue
-        # of each option of each dimension; what the policy does not know weighs nothing
-        tables = [
-            [
-                known.get(f"{dimension.name}={option_name(choice)}", 0.0)
-                for choice in dimension.choices
-            ]
-            for dimension in branch.dimensions
-        ]
-        for indices in branch.points():
-            total = sum(table[index] for table, index in zip(tables, indices, strict=True))
-            found.append((total, Location(number, indices)))
-    if others:
-        left = max(1.0 - sum(math.exp(log) for log in networks.values()), _LEAST_SHARE)
-        found += [(math.log(left / len(others)), location) for location in others]
+    found = _by_networks(space, networks) if networks else _by_options(space, dict(logits))
     found.sort(key=lambda pair: -pair[0])  # stable: equals stay in the order of the space
     highest = found[0][0]
     shares = accumulate(math.exp(total - highest) for total, _ in found)
@@ -99,6 +66,54 @@ def _weigh(space: ArchitectureSpace, logits: tuple[tuple[str, float], ...]) -> W
         tuple(total for total, _ in found),
         tuple(shares),
     )
+
+
+def _by_options(
+    space: ArchitectureSpace, logits: Mapping[str, float]
+) -> list[tuple[float, Location]]:
+    """Every point with the sum of its options' logits; an option unknown to the policy has 0."""
+    found = []
+    for number, branch in enumerate(space.branches):
+        tables = [
+            [
+                logits.get(f"{dimension.name}={option_name(choice)}", 0.0)
+                for choice in dimension.choices
+            ]
+            for dimension in branch.dimensions
+        ]
+        for indices in branch.points():
+            total = sum(table[index] for table, index in zip(tables, indices, strict=True))
+            found.append((total, Location(number, indices)))
+    return found
+
+
+def _by_networks(
+    space: ArchitectureSpace, networks: Mapping[frozenset[str], float]
+) -> list[tuple[float, Location]]:
+    """Every point with the logarithm of its network's probability, whatever it is beside that; the
+    networks that are not named share what is left."""
+    dimensions = {option.partition("=")[0] for network in networks for option in network}
+    found, others = [], []
+    for number, branch in enumerate(space.branches):
+        names = [
+            [f"{dimension.name}={option_name(choice)}" for choice in dimension.choices]
+            if dimension.name in dimensions
+            else None
+            for dimension in branch.dimensions
+        ]
+        for indices in branch.points():
+            options = zip(names, indices, strict=True)
+            own = frozenset(known[index] for known, index in options if known is not None)
+            if own in networks:
+                found.append((networks[own], Location(number, indices)))
+            else:
+                others.append(Location(number, indices))
+    if others:
+        left = max(1.0 - sum(map(math.exp, networks.values())), _LEAST_SHARE)
+        points_per_network = max(len(found) / len(networks), 1.0)
+        each = math.log(left * points_per_network / len(others))
+        found += [(each, location) for location in others]
+    return found
 
 
 def propose_by_policy(
