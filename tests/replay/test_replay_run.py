@@ -176,7 +176,7 @@ def test_every_strategy_searches_a_table(path, name):
         ("enas", "exactly random search here, for a recorded table has no shared weights"),
         ("single_path_one_shot", "exactly random search here, for a recorded table has no shared"),
         ("single_path_one_shot:population_size=4", "a recorded table has no shared weights"),
-        ("regularized_evolution", "exactly random search here, for its first 9 proposals"),
+        ("regularized_evolution", "exactly random search here, the same models in the same order"),
         ("regularized_evolution:population_size=4,sample_size=2", ""),
         ("nsga2:population_size=4", ""),
         ("random", ""),

@@ -146,7 +146,7 @@ def test_nothing_to_search_for_is_said_so(tmp_path):
     with pytest.raises(ConfigError, match="'accuracy' is 1 in every row that may be found"):
         load_table(same, DESCRIPTION)
     few = [dict(row, ms=1e308 if number > 3 else 1) for number, row in enumerate(rows())]
-    with pytest.raises(ConfigError, match="nothing to search for; 14 rows count as failed"):
+    with pytest.raises(ConfigError, match="nothing to search for; rows that failed: 14"):
         load_table(write_csv(tmp_path / "few.csv", few), DESCRIPTION, objectives=["latency"])
     none = write_csv(tmp_path / "none.csv", [dict(row, ms="nan") for row in rows()])
     with pytest.raises(ConfigError, match="no row has a number for accuracy and latency: all 18"):

@@ -40,8 +40,8 @@ class Arm:
         """What has to be known to read its figures; empty mostly."""
         if not self.is_random:
             return self.lacks
-        why = self.lacks or f"its first {self.curves.shape[1]:,} proposals are drawn at random"
-        return f"exactly random search here, for {why}"
+        why = f"for {self.lacks}" if self.lacks else "the same models in the same order"
+        return f"exactly random search here, {why}"
 
     @cached_property
     def mean(self) -> np.ndarray:

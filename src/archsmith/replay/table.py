@@ -295,5 +295,5 @@ def _require_something_to_find(table: Table) -> None:
         if values.min() == values.max():
             raise ConfigError(
                 f"{table.name}: objective '{name}' is {abs(values[0]):g} in every row that may be "
-                f"found: nothing to search for{f'; {lost} rows count as failed' if lost else ''}"
+                f"found: nothing to search for{f'; rows that failed: {lost}' if lost else ''}"
             )
