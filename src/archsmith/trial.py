@@ -127,9 +127,14 @@ class Limit(Spec):
         return bool(compare(value, self.value))
 
     def excess(self, value: float) -> float:
-        """How far outside, as a share of the limit: 0 inside, 0.25 at a quarter too much."""
+        """How far outside, as a share of the limit: 0 inside, 0.25 at a quarter too much.
+
+        Infinitely far where the value is not a number.
+        """
         if self.holds(value):
             return 0.0
+        if math.isnan(value):
+            return math.inf
         return abs(value - self.value) / max(abs(self.value), 1e-12)
 
     def __str__(self) -> str:

@@ -92,7 +92,7 @@ def _chosen(problem: Problem, strategy: Bananas, trials: tuple[Finished, ...]) -
     values = np.array([trial.values for trial in trials])
     excess = np.array([trial.excess for trial in trials])
     is_limited = bool((excess > 0).any())
-    outside = np.where(excess > 0, 1 + excess / (1 + excess), 0.0)  # 0 within, from 1 to 2 outside
+    outside = np.where(excess > 0, 2 - 1 / (1 + excess), 0.0)  # 0 within, from 1 to 2 outside
     ensemble = Ensemble(
         _inputs(problem, [trial.point for trial in trials]),
         np.c_[values, outside] if is_limited else values,

@@ -160,7 +160,7 @@ class _Policy:
     def _reward(self, trial: Finished) -> float:
         """Within limits from -3 to 3, outside from -3 to -6."""
         if trial.excess > 0:
-            return -_MOST * (1 + trial.excess / (1 + trial.excess))
+            return -_MOST * (2 - 1 / (1 + trial.excess))
         rung = trial.rung if self._has_ladder else 0
         return self._seen.setdefault(rung, _Seen(trial.values)).reward(trial.values)
 

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from statistics import fmean
 from typing import Any, ClassVar
@@ -89,12 +89,26 @@ class StrategyContract:
             "constant",
             "duplicates",
             "one objective missing",
+            "all of these",
         ],
     )
     def test_any_history_is_survived(self, strategy: Strategy, kind: str) -> None:
         for objectives in (("bits_per_byte",), ("bits_per_byte", "decode_ms_per_token")):
             problem = toy_problem(objectives=objectives)
             history = _history(problem, kind)
+            known = {observation.architecture for observation in history}
+            for number in range(len(history), len(history) + 5):
+                proposal = strategy.propose(problem, history, problem.rng(number))
+                assert problem.feasible(proposal.architecture)
+                assert proposal.architecture not in known
+
+    @pytest.mark.parametrize("milliseconds", ["broken by all", "not a number", "unknown", "mixed"])
+    def test_any_measured_limit_is_survived(self, strategy: Strategy, milliseconds: str) -> None:
+        """Of what no cost model knows: it is met or broken once a trial was measured."""
+        for objectives in (("bits_per_byte",), ("bits_per_byte", "file_bytes")):
+            limits = ("file_bytes <= 200KiB", "decode_ms_per_token <= 2")
+            problem = toy_problem(objectives=objectives, limits=limits)
+            history = _measured(_history(problem, "as they are"), milliseconds)
             known = {observation.architecture for observation in history}
             for number in range(len(history), len(history) + 5):
                 proposal = strategy.propose(problem, history, problem.rng(number))
@@ -185,6 +199,19 @@ def _spoiled(history: Sequence[Observation], kind: str) -> list[Observation]:
     if kind == "duplicates":
         twice = [*history, *history]
         return [o.model_copy(update={"number": number}) for number, o in enumerate(twice)]
+    if kind == "all of these":  # as an unlucky search mixes them
+        kinds = (
+            "all failed",
+            "all rejected",
+            "all pending",
+            "not a number",
+            "infinite",
+            "no metrics",
+        )
+        return [
+            _spoiled([o], kinds[place % len(kinds)])[0] if place % 2 else o
+            for place, o in enumerate(history)
+        ]
     nothing: dict[str, float] = {}
     first = dict(history[0].metrics)
     changes: dict[str, dict[str, Any]] = {
@@ -197,4 +224,23 @@ def _spoiled(history: Sequence[Observation], kind: str) -> list[Observation]:
         "constant": {"metrics": first},
         "one objective missing": {"metrics": {"bits_per_byte": 1.0}},
     }
-    return [observation.model_copy(update=changes[kind]) for observation in history]
+    return [observation.model_copy(update=changes.get(kind, {})) for observation in history]
+
+
+def _measured(history: Sequence[Observation], kind: str) -> tuple[Observation, ...]:
+    """The same trials with other milliseconds a token; the limit on them is 2."""
+
+    def metrics(place: int, known: Mapping[str, float]) -> dict[str, float]:
+        of = (
+            kind
+            if kind != "mixed"
+            else ("broken by all", "not a number", "met", "unknown")[place % 4]
+        )
+        values = {"broken by all": 20.0 + place, "not a number": math.nan, "met": 1.0 + place / 100}
+        left = {name: value for name, value in known.items() if name != "decode_ms_per_token"}
+        return left | ({"decode_ms_per_token": values[of]} if of in values else {})
+
+    return tuple(
+        observation.model_copy(update={"metrics": metrics(place, observation.metrics)})
+        for place, observation in enumerate(history)
+    )
