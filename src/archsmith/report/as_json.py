@@ -32,6 +32,7 @@
       "latency": {"predicted_for": machine or null},     # null: milliseconds are measured
       "finalists": [{"trial", "rung", "bits_per_byte", "predicted_bits_per_byte", "half_width",
                      "cooled", "rate_factor", "seed_mean", "seed_spread", "task_errors",
+                     "objectives": {name: value}, "on_front": whether, or null with one objective,
                      "runs": [{"seed", "rate_factor", "bits_per_byte", "reason"}]}],
       "repeats": {"planned": n, "room_seconds", "reason", "seed_noise"},
       "supernet": null, or where scores are inherited {"planned": {"plan", "largest", "num_members",
