@@ -32,6 +32,7 @@ from archsmith.surrogate.readings import (
     Reading,
     group_numbers,
     has_law,
+    law_columns,
     source_table,
     sources,
 )
@@ -208,8 +209,6 @@ def predict_law(
 
 def table(readings: Sequence[Reading], *, knows_text: bool) -> Table:
     """The readings as the formula reads them."""
-    names = readings[0].features if readings else ()
-    features = {name: np.array([r.features[name] for r in readings], float) for name in names}
     text = None
     if knows_text:
         if any(reading.train_bytes is None for reading in readings):
@@ -220,7 +219,7 @@ def table(readings: Sequence[Reading], *, knows_text: bool) -> Table:
     earlier = sources(readings)
     shares = source_table(readings, earlier)
     from_source = {name: shares[:, place] for place, name in enumerate(earlier)}
-    return Table(features, text, difficulty / REFERENCE_BITS_PER_BYTE, from_source)
+    return Table(law_columns(readings), text, difficulty / REFERENCE_BITS_PER_BYTE, from_source)
 
 
 def evaluate(data: Table, values: np.ndarray, letters: Sequence[str]) -> np.ndarray:

@@ -16,6 +16,7 @@ from archsmith.prior import REFERENCE_BITS_PER_BYTE
 
 # Without these there is no law; the law's other terms drop out one by one where theirs are missing.
 LAW_FEATURES = ("log_num_non_embedding_params", "log_width_depth_ratio")
+_WIDTH_AND_DEPTH = ("log_hidden_size", "log_num_hidden_layers")  # what the ratio follows from
 CHOICE_PREFIX = "choice_"
 
 
@@ -46,8 +47,20 @@ class Reading(NamedTuple):
 
 
 def has_law(names: Sequence[str]) -> bool:
-    """Whether a scaling law can read features of these names."""
-    return all(name in names for name in LAW_FEATURES)
+    """Whether a scaling law can read features of these names, see `law_columns`."""
+    size, shape = LAW_FEATURES
+    return size in names and (shape in names or all(name in names for name in _WIDTH_AND_DEPTH))
+
+
+def law_columns(readings: Sequence[Reading]) -> dict[str, np.ndarray]:
+    """The features as a law reads them, each [readings]; width over depth where it is not told."""
+    names = readings[0].features if readings else ()
+    found = {name: np.array([r.features[name] for r in readings], float) for name in names}
+    shape = LAW_FEATURES[1]
+    if shape not in found and all(name in found for name in _WIDTH_AND_DEPTH):
+        width, depth = (found[name] for name in _WIDTH_AND_DEPTH)
+        found[shape] = width - depth
+    return found
 
 
 def columns(features: Sequence[Mapping[str, float]], names: Sequence[str]) -> np.ndarray:
