@@ -50,3 +50,8 @@ def test_where_nothing_fits_each_kind_says_why(monkeypatch):
     monkeypatch.setattr(kinds, "fit_process", failing)
     with pytest.raises(EvaluationError, match=r"'mean only' was left out: planted; 'mean \+"):
         weigh_kinds(draw_readings(6))
+
+
+def test_a_process_alone_says_how_many_readings_it_needs():
+    with pytest.raises(EvaluationError, match="a process needs at least 3 readings, got 1"):
+        weigh_kinds(draw_readings(1), kinds=[Kind.PROCESS])

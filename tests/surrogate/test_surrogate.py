@@ -9,6 +9,7 @@ from helpers_surrogate import draw_features, draw_readings, planted
 
 from archsmith.errors import ConfigError
 from archsmith.prior import shipped
+from archsmith.surrogate import extrapolation
 from archsmith.surrogate.extrapolation import leave_one_corpus_out, leave_one_size_out
 from archsmith.surrogate.process import Kind
 from archsmith.surrogate.readings import Reading
@@ -164,6 +165,23 @@ def test_an_update_knows_the_new_readings():
     assert errors(renewed, readings[30:]).mean() < errors(surrogate, readings[30:]).mean()
 
 
+def test_sizes_are_left_out_of_what_the_search_proposes_by(monkeypatch):
+    asked = []
+
+    def quick(readings, **options):
+        asked.append((len(readings), options))
+        return fit_surrogate(readings, **options, kinds=[Kind.MEAN], iterations=3)
+
+    monkeypatch.setattr(extrapolation, "fit_surrogate", quick)
+    readings = draw_readings(8)
+    readings[3] = readings[3]._replace(value=30.0)
+    found = leave_one_size_out(readings)
+    assert found.num_readings == 7
+    assert found.notes == ("30 left out, far above the rest",)
+    assert found.mean_error < 1.0
+    assert all(options == {"unit": 1.0, "calibrate": False} for _, options in asked)
+
+
 @pytest.mark.slow
 def test_sizes_and_corpora_left_out_are_reported():
     readings = [
@@ -177,3 +195,48 @@ def test_sizes_and_corpora_left_out_are_reported():
     assert corpora.mean_error < 0.06
     with pytest.raises(ConfigError, match="at least two, got 1"):
         leave_one_corpus_out(draw_readings(4))
+
+
+def test_earlier_studies_of_longer_texts_do_not_keep_intervals_narrow():
+    own = draw_readings(10, train_bytes=2e6)
+    earlier = [
+        reading._replace(source="earlier.jsonl")
+        for reading in draw_readings(10, seed=1, train_bytes=1e9)
+    ]
+    quick = {"kinds": [Kind.MEAN], "calibrate": False, "iterations": 3}
+    assert fit_surrogate([*earlier, *own], **quick).longest_bytes == 2e6
+    assert fit_surrogate(earlier, **quick).longest_bytes == 1e9
+
+
+def test_what_an_acquisition_draws_from_widens_with_the_text_too():
+    surrogate = fit_surrogate(
+        draw_readings(12, train_bytes=2e6), calibrate=False, iterations=3, kinds=[Kind.MEAN]
+    )
+    points = [
+        reading._replace(train_bytes=text) for text in (8e6, 256e6) for reading in draw_readings(2)
+    ]
+    plain = surrogate.stack.posterior(points, trunks=range(-4, 0))
+    found = surrogate.posterior(points)
+    assert found.mean == pytest.approx(plain.mean)
+    assert found.variance[:2] == pytest.approx(plain.variance[:2])
+    more = (found.variance - plain.variance)[2:]
+    means = plain.mean[2:] * surrogate.stack.scale + surrogate.stack.offset
+    relative = 5 * shipped().log_error_per_doubling / 1.645
+    assert np.sqrt(more) * surrogate.stack.scale == pytest.approx(relative * means)
+    # an error they share: differences at one horizon are as sure as before
+    apart = np.array([0.0, 0.0, 1.0, -means[0] / means[1]])
+    assert apart @ found.covariance @ apart == pytest.approx(apart @ plain.covariance @ apart)
+    others = surrogate.posterior(points, others=3)
+    assert others.covariance == pytest.approx(found.covariance[:, 3:])
+
+
+def test_the_law_is_left_out_where_values_are_not_positive():
+    accuracies = [r._replace(value=-75 + 4 * r.value) for r in draw_readings(24)]
+    surrogate = fit_surrogate(accuracies, unit=75.0, calibrate=False, iterations=10)
+    assert surrogate.stack.heaviest.schema.law is None
+    assert "linear mean" in surrogate.description
+    assert surrogate.notes == ("the law was left out: it needs positive values",)
+    without_law = [
+        r._replace(features={"log_num_non_embedding_params": r.value}) for r in accuracies
+    ]
+    assert fit_surrogate(without_law, calibrate=False, iterations=3).notes == ()

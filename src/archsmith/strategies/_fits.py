@@ -16,6 +16,7 @@ from archsmith.prior import REFERENCE_BITS_PER_BYTE
 from archsmith.strategies._drafts import Finished
 from archsmith.strategies._pool import by_merit, features
 from archsmith.surrogate.earlier import earlier_readings
+from archsmith.surrogate.outliers import tame
 from archsmith.surrogate.process import Kind
 from archsmith.surrogate.readings import Reading, has_law
 from archsmith.surrogate.surrogate import Surrogate, fit_surrogate
@@ -25,6 +26,7 @@ _LEAST_NEW = 4  # finished trials between two fits
 _EARLIER = 96  # readings of earlier studies that are fitted
 _KEPT = 64  # fits
 _BITS = "bits_per_byte"
+_TASK = "task:"
 
 
 class Settings(Protocol):
@@ -92,7 +94,7 @@ def learn(
 ) -> Learned:
     """The metric's surrogate. Raises EvaluationError where none can be fitted."""
     known = metric(history, name)
-    knows_text = _knows_text(problem, known)
+    knows_text = _knows_text(problem, name, known)
     if knows_text and name == _BITS:
         known, first = _with_curves(history, known), _first_results(problem, history, settings)
     else:
@@ -210,8 +212,10 @@ def _first_results(
     return list(found.values())
 
 
-def _knows_text(problem: Problem, known: Sequence[Known]) -> bool:
-    return bool(problem.rungs) and all(one.rung >= 0 for one in known)
+def _knows_text(problem: Problem, name: str, known: Sequence[Known]) -> bool:
+    """Whether the text read counts: it trains what a network knows, and makes no device faster."""
+    of_training = name == _BITS or name.startswith(_TASK)
+    return of_training and bool(problem.rungs) and all(one.rung >= 0 for one in known)
 
 
 def _earlier(
@@ -289,7 +293,7 @@ def _fit(readings: Sequence[Reading], *, unit: float, law: bool, settings: Setti
                 readings,
                 unit=unit,
                 kinds=(Kind.PROCESS,) if plain else tuple(Kind),
-                law=law and not plain,
+                law=law,
                 iterations=settings.iterations,
                 calibrate=False,
             )
@@ -351,4 +355,5 @@ def _falls_with_size(tables: Sequence[dict[str, float]], values: np.ndarray) -> 
     sizes = [table.get("log_num_non_embedding_params", 0.0) for table in tables]
     if len(values) < 3 or np.ptp(sizes) == 0:
         return False
-    return float(np.polyfit(sizes, values, 1)[0]) < 0
+    tamed = np.minimum(values, tame([Reading({}, float(value)) for value in values]).ceiling)
+    return float(np.polyfit(sizes, tamed, 1)[0]) < 0

@@ -1,4 +1,8 @@
-"""How wrong a surrogate is where nothing was measured: a size or a corpus left out altogether."""
+"""How wrong a surrogate is where nothing was measured: a size or a corpus left out altogether.
+
+It is the one a search proposes by: all kinds, weighed, its intervals as they are. To calibrate them
+would fit each group's rest five times.
+"""
 
 import math
 from collections.abc import Callable, Hashable, Sequence
@@ -7,13 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from archsmith.errors import ConfigError, EvaluationError
-from archsmith.surrogate.process import Kind
+from archsmith.surrogate.outliers import Tamed, tame
 from archsmith.surrogate.readings import Reading
 from archsmith.surrogate.surrogate import fit_surrogate
 from archsmith.units import format_count
 
 _SAME_SIZE = 0.25  # of the logarithm of non-embedding parameters: within a quarter, one class
-_KINDS = (Kind.MEAN, Kind.BOTH)
 
 
 class Extrapolation(NamedTuple):
@@ -24,9 +27,9 @@ class Extrapolation(NamedTuple):
         mean_error: over all readings left out.
         difference_error: the same once the mean error of each group is taken off: what is told of
             the differences between its networks.
-        coverage: share of them inside intervals of 90 %.
+        coverage: share of them inside intervals of 90 %, which are not calibrated.
         num_readings: that were predicted.
-        notes: groups that could not be predicted, and why.
+        notes: values far above the rest, and groups that could not be predicted, and why.
     """
 
     error_by_group: dict[str, float]
@@ -51,7 +54,8 @@ def leave_one_size_out(readings: Sequence[Reading], *, unit: float = 1.0) -> Ext
     for size in sizes:
         first = first if size - first < _SAME_SIZE else size
         classes[size] = f"from {format_count(round(math.exp(first)))} parameters"
-    found = _leave_out(readings, lambda reading: classes[reading.features[name]], unit, "sizes")
+    tamed = tame(readings)
+    found = _leave_out(tamed, lambda reading: classes[reading.features[name]], unit, "sizes")
     errors = found.error_by_group
     return found._replace(
         error_by_group={one: errors[one] for one in classes.values() if one in errors}
@@ -64,23 +68,28 @@ def leave_one_corpus_out(readings: Sequence[Reading], *, unit: float = 1.0) -> E
     What lies beside another is part of the error. Raises ConfigError where there are fewer than
     two.
     """
-    plain = [reading._replace(source="") for reading in readings]
-    return _leave_out(plain, lambda reading: reading.corpus, unit, "corpora")
+    tamed = tame(readings)
+    plain = [reading._replace(source="") for reading in tamed.readings]
+    return _leave_out(
+        tamed._replace(readings=plain), lambda reading: reading.corpus, unit, "corpora"
+    )
 
 
 def _leave_out(
-    readings: Sequence[Reading], group: Callable[[Reading], Hashable], unit: float, what: str
+    tamed: Tamed, group: Callable[[Reading], Hashable], unit: float, what: str
 ) -> Extrapolation:
+    readings = tamed.readings
     groups = list(dict.fromkeys(group(reading) for reading in readings))
     if len(groups) < 2:
         raise ConfigError(f"leaving {what} out needs at least two, got {len(groups)}")
-    by_group, errors, inside, notes = {}, [], [], []
+    by_group, errors, inside = {}, [], []
+    notes = [tamed.note] if tamed.note else []
     differences: list[float] = []
     for one in groups:
         kept = [reading for reading in readings if group(reading) != one]
         left = [reading for reading in readings if group(reading) == one]
         try:
-            forecast = fit_surrogate(kept, unit=unit, kinds=_KINDS, calibrate=False).predict(left)
+            forecast = fit_surrogate(kept, unit=unit, calibrate=False).predict(left)
         except EvaluationError as error:
             notes.append(f"{one}: {error}")
             continue

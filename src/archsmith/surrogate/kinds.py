@@ -14,7 +14,7 @@ import numpy as np
 from archsmith.errors import EvaluationError
 from archsmith.surrogate.law import LawFit
 from archsmith.surrogate.process import Fitted, Kind, fit_process
-from archsmith.surrogate.readings import Reading
+from archsmith.surrogate.readings import Reading, has_law
 from archsmith.surrogate.schema import fit_mean, inputs, make_schema
 from archsmith.surrogate.stack import Stack, stack
 
@@ -53,7 +53,8 @@ def weigh_kinds(
         EvaluationError: not even the simplest kind could be fitted.
     """
     values = np.array([reading.value for reading in readings], dtype=np.float64)
-    mean, notes = _fit_law(readings, unit) if law else (None, [])
+    asked = law and any(kind is not Kind.PROCESS for kind in kinds)
+    mean, notes = _fit_law(readings, unit) if asked else (None, [])
     found: dict[Kind, Fitted] = {}
     few = len(readings) < FEWEST
     # weights of a linear mean and of a process are fitted: both together are either alone, too
@@ -72,12 +73,16 @@ def weigh_kinds(
         except EvaluationError as error:
             notes.append(f"'{kind}' was left out: {error}")
     if not found:
+        if few and Kind.MEAN not in kinds:
+            notes.append(f"a process needs at least {FEWEST} readings, got {len(readings)}")
         raise EvaluationError("no surrogate fits the readings: " + "; ".join(notes))
     densities = {kind: float(fitted.log_densities.sum()) for kind, fitted in found.items()}
     return Weighed(stack(found), densities, tuple(notes))
 
 
 def _fit_law(readings: Sequence[Reading], unit: float) -> tuple[LawFit | None, list[str]]:
+    if has_law(tuple(readings[0].features)) and min(reading.value for reading in readings) <= 0:
+        return None, ["the law was left out: it needs positive values"]
     try:
         return fit_mean(readings, unit=unit), []
     except (ValueError, np.linalg.LinAlgError) as error:

@@ -17,6 +17,7 @@ from archsmith.errors import ConfigError
 from archsmith.prior import shipped
 from archsmith.surrogate.calibration import calibration
 from archsmith.surrogate.kinds import FEWEST, Weighed, weigh_kinds
+from archsmith.surrogate.outliers import Tamed, tame
 from archsmith.surrogate.process import Kind, Posterior
 from archsmith.surrogate.readings import Reading, group_numbers
 from archsmith.surrogate.stack import Stack
@@ -41,10 +42,14 @@ class Surrogate(NamedTuple):
         log_densities: of readings left out, by kind; what was compared.
         notes: what failed, in sentences.
         scale: calibration of the deviations, by readings left out.
-        longest_bytes: the longest text a reading had; None where that is not known.
+        longest_bytes: the longest text a reading had, of this study's own where it has any; None
+            where that is not known.
         num_readings: it was fitted to.
         trunks: the number of each trunk among the columns.
         own: which readings are this study's own.
+        is_loss: whether a law may be the mean, and values far above the rest are tamed.
+        tamed: what was done about such values, in words; empty if there were none.
+        ceiling: the largest value that counts as it is, in the values' unit; infinite where all do.
     """
 
     stack: Stack
@@ -55,18 +60,24 @@ class Surrogate(NamedTuple):
     num_readings: int
     trunks: Mapping[Hashable, int]
     own: tuple[bool, ...]
+    is_loss: bool
+    tamed: str
+    ceiling: float
 
     @property
     def description(self) -> str:
-        """What it is, for the store: "law only", or "0.72 law + process, 0.28 process"."""
+        """What it is, for the store: "law only", or "0.72 law + process, 0.28 process".
+
+        What was done about values far above the rest follows.
+        """
         law = any(part.fitted.schema.law for part in self.stack.parts)
         names = [
             (part.weight, part.fitted.kind.replace("mean", "law" if law else "linear mean"))
             for part in self.stack.parts
         ]
-        if len(names) == 1:
-            return names[0][1]
-        return ", ".join(f"{weight:.2f} {name.removesuffix(' only')}" for weight, name in names)
+        told = [f"{weight:.2f} {name.removesuffix(' only')}" for weight, name in names]
+        told = [names[0][1]] if len(names) == 1 else told
+        return ", ".join([*told, self.tamed] if self.tamed else told)
 
     @property
     def skill(self) -> float:
@@ -80,8 +91,22 @@ class Surrogate(NamedTuple):
         return float(spearmanr(predicted, values).statistic)
 
     def posterior(self, points: Sequence[Reading], *, others: int = 0) -> Posterior:
-        """At points without noise, in the stack's scale; covariance with those from `others` on."""
-        return self.stack.posterior(points, trunks=self._trunk_numbers(points), others=others)
+        """At points without noise, in the stack's scale; covariance with those from `others` on.
+
+        What an acquisition draws from. It widens with the text as `predict` does, by one error that
+        all points share: how far a horizon was missed says little of who is better there. It is not
+        calibrated (`scale`): see experiments/2026-11-22-intervals.
+        """
+        found = self.stack.posterior(points, trunks=self._trunk_numbers(points), others=others)
+        far = self._far(points)
+        if not far.any():
+            return found
+        away = far * np.abs(found.mean + self.stack.offset / self.stack.scale)
+        return Posterior(
+            found.mean,
+            found.variance + away**2,
+            found.covariance + np.outer(away, away[others:]),
+        )
 
     def predict(self, points: Sequence[Reading], *, coverage: float = 0.9) -> Forecast:
         """The values measured at points would have (their own `value` is not read).
@@ -128,7 +153,8 @@ def fit_surrogate(
     Args:
         unit: what one bit per byte is in the values' unit, see `law.fit_law`.
         kinds: what to weigh.
-        law: whether a law may be the mean, where the features allow it: for losses.
+        law: whether a law may be the mean, where the features allow it: for losses. Of these,
+            values far above the rest are tamed, see `outliers`.
         iterations: of the search for hyperparameters, at most.
         calibrate: the deviations, by all of this done again to three quarters of the trunks, four
             times; else as they are.
@@ -142,12 +168,13 @@ def fit_surrogate(
     values = np.array([reading.value for reading in readings], dtype=np.float64)
     if not np.isfinite(values).all():
         raise ConfigError("a surrogate needs finite values")
+    tamed = tame(readings) if law else Tamed(readings)
     fit = partial(weigh_kinds, unit=unit, kinds=kinds, law=law, iterations=iterations)
-    weighed = fit(readings)
+    weighed = fit(tamed.readings)
     scale = 1.0
-    if calibrate and len(readings) >= FEWEST:
-        scale = calibration(readings, lambda kept: fit(kept).stack)
-    return _surrogate(readings, weighed, scale)
+    if calibrate and len(tamed.readings) >= FEWEST:
+        scale = calibration(tamed.readings, lambda kept: fit(kept).stack)
+    return _surrogate(tamed, weighed, scale, is_loss=law)
 
 
 def update_surrogate(surrogate: Surrogate, readings: Sequence[Reading]) -> Surrogate:
@@ -155,14 +182,18 @@ def update_surrogate(surrogate: Surrogate, readings: Sequence[Reading]) -> Surro
 
     Raises EvaluationError where a covariance is not invertible.
     """
+    tamed = tame(readings) if surrogate.is_loss else Tamed(readings)
     weighed = Weighed(
-        surrogate.stack.conditioned(readings), surrogate.log_densities, surrogate.notes
+        surrogate.stack.conditioned(tamed.readings), surrogate.log_densities, surrogate.notes
     )
-    return _surrogate(readings, weighed, surrogate.scale)
+    return _surrogate(tamed, weighed, surrogate.scale, is_loss=surrogate.is_loss)
 
 
-def _surrogate(readings: Sequence[Reading], weighed: Weighed, scale: float) -> Surrogate:
-    texts = [reading.train_bytes for reading in readings if reading.train_bytes is not None]
+def _surrogate(tamed: Tamed, weighed: Weighed, scale: float, *, is_loss: bool) -> Surrogate:
+    readings = tamed.readings
+    known = [reading for reading in readings if reading.train_bytes is not None]
+    # what an earlier study read says nothing of how far this one's text reaches
+    own = [reading for reading in known if not reading.source] or known
     numbers = group_numbers(readings)
     trunks = {
         reading.trunk: int(number)
@@ -174,8 +205,11 @@ def _surrogate(readings: Sequence[Reading], weighed: Weighed, scale: float) -> S
         log_densities=weighed.log_densities,
         notes=weighed.notes,
         scale=scale,
-        longest_bytes=max(texts, default=None),
+        longest_bytes=max((reading.train_bytes or 0.0 for reading in own), default=None),
         num_readings=len(readings),
         trunks=trunks,
         own=tuple(not reading.source for reading in readings),
+        is_loss=is_loss,
+        tamed=tamed.note,
+        ceiling=tamed.ceiling,
     )

@@ -12,7 +12,7 @@ class LeftOut(Spec):
     Attributes:
         mean_error: bits per byte, over all readings left out.
         difference_error: the same once each group's mean error is taken off.
-        coverage: share of them inside their intervals of 90 %.
+        coverage: share of them inside their intervals of 90 %, which are not calibrated.
         error_by_group: mean absolute error.
     """
 
@@ -105,6 +105,6 @@ def _left_out_lines(what: str, found: LeftOut) -> list[str]:
     told = [
         f"{what} left out: mean error {found.mean_error:.4f} over {found.num_readings} scores in "
         f"{groups} groups, {found.difference_error:.4f} without each group's shift; intervals of "
-        f"90 % held {100 * (found.coverage or 0.0):.0f} %"
+        f"90 %, not calibrated, held {100 * (found.coverage or 0.0):.0f} %"
     ]
     return [*told, *(f"  {name}: {error:.4f}" for name, error in found.error_by_group.items())]
