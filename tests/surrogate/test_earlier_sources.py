@@ -1,9 +1,13 @@
 """Earlier studies: what their corpus does to all values alike is fitted, and the rest is used."""
 
+import json
+
 import numpy as np
 import pytest
 from helpers_surrogate import draw_readings
 
+from archsmith.errors import ConfigError
+from archsmith.surrogate.earlier import read_earlier
 from archsmith.surrogate.extrapolation import leave_one_corpus_out
 from archsmith.surrogate.law import fit_law
 from archsmith.surrogate.process import Kind
@@ -108,3 +112,13 @@ def test_a_corpus_left_out_tells_levels_from_differences():
     assert found.num_readings == 24
     assert found.mean_error > 0.3
     assert found.difference_error < 0.1
+
+
+@pytest.mark.parametrize("name", ["train_bytes", "unique_bytes", "corpus_bits_per_byte"])
+@pytest.mark.parametrize("amount", [0, -5])
+def test_a_file_whose_amounts_are_not_positive_is_refused(tmp_path, name, amount):
+    path = tmp_path / "first.jsonl"
+    record = {"features": {"wave": 0.1}, "metrics": {"bits_per_byte": 1.5}, name: amount}
+    path.write_text(json.dumps(record))
+    with pytest.raises(ConfigError, match=rf"line 1: .*{name}.* positive"):
+        read_earlier(path)

@@ -19,7 +19,7 @@ from archsmith.prior import REFERENCE_BITS_PER_BYTE
 from archsmith.surrogate.readings import Reading
 from archsmith.trial import Observation, Problem, TrialState
 
-_NUMBERS = ("train_bytes", "unique_bytes", "corpus_bits_per_byte")
+_AMOUNTS = ("train_bytes", "unique_bytes", "corpus_bits_per_byte")
 
 
 def write_earlier(path: Path, problem: Problem, history: Sequence[Observation]) -> int:
@@ -66,14 +66,16 @@ def read_earlier(path: Path) -> tuple[Mapping[str, Any], ...]:
     for number, line in enumerate(text.splitlines(), start=1):
         try:
             record = json.loads(line)
-            numbers = [*record["features"].values(), *record["metrics"].values()]
-            numbers += [record[name] for name in _NUMBERS if name in record]
+            amounts = [record[name] for name in _AMOUNTS if name in record]
+            numbers = [*record["features"].values(), *record["metrics"].values(), *amounts]
             if not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers):
+                raise ValueError
+            if not all(amount > 0 for amount in amounts):
                 raise ValueError
         except (ValueError, KeyError, AttributeError, TypeError):
             raise ConfigError(
                 f"{path}, line {number}: expected a JSON object with 'features' and 'metrics', "
-                "names with finite numbers"
+                f"names with finite numbers; {', '.join(_AMOUNTS)} positive where they are told"
             ) from None
         records.append(record)
     return tuple(records)
