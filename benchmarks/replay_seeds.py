@@ -93,7 +93,7 @@ def search(folder: Path, results: Path, name: str, strategy: str, seeds: range) 
     table, arm = load(folder, name), read_strategy(strategy)
 
     def once(seed: int) -> tuple[list[int], dict[str, object]]:
-        return search_table(table, arm, n_trials=max(NAMES[name].at), seed=seed), {}
+        return search_table(table, arm, n_trials=max(NAMES[name].at), seed=seed).rows, {}
 
     keep(results, name, strategy, once, Truth(table), seeds)
 

@@ -82,12 +82,12 @@ def kept(table, path, *, strategy=ARMS["local_search"], n_trials=5):
 
 def test_repeats_of_another_replay_are_not_mixed(table, tmp_path, monkeypatch):
     path, seeds = tmp_path / "repeats.jsonl", range(3)
-    one = Repeat(np.linspace(0.1, 0.7, 5), 0.25, is_random=False)
+    one = Repeat(np.linspace(0.1, 0.7, 5), 0.25, is_random=False, notes={"sampled": 5})
     kept(table, path).append(0, {1: one, 7: one})
     found = kept(table, path).read(seeds)
     assert list(found) == [(0, 1)]
     assert found[0, 1].curve.tolist() == one.curve.tolist()
-    assert found[0, 1][1:] == (0.25, False)
+    assert found[0, 1][1:] == (0.25, False, {"sampled": 5})
     changed = [dict(row) for row in rows()]
     changed[5]["ms"] += 0.001
     others = [
@@ -121,7 +121,7 @@ def test_files_that_settings_name_count_by_what_they_hold(table, tmp_path):
     strategy = LawGuided(earlier=(str(earlier),))
     path = tmp_path / "repeats.jsonl"
     earlier.write_text("a")
-    one = Repeat(np.zeros(5), 0.25, is_random=False)
+    one = Repeat(np.zeros(5), 0.25, is_random=False, notes={"sampled": 5})
     kept(table, path, strategy=strategy).append(0, {0: one})
     assert len(kept(table, path, strategy=strategy).read([0])) == 1
     earlier.write_text("b")
@@ -139,7 +139,7 @@ def test_a_file_of_something_else_is_not_added_to(table, tmp_path, text):
 
 def test_a_first_line_that_was_cut_off_and_other_damage_are_passed_over(table, tmp_path):
     path = tmp_path / "repeats.jsonl"
-    one = Repeat(np.zeros(5), 0.25, is_random=False)
+    one = Repeat(np.zeros(5), 0.25, is_random=False, notes={"sampled": 5})
     kept(table, path).append(0, {0: one})
     for cut in (1, 5, 20, 80):
         line = path.read_bytes().splitlines(keepends=True)[-1]

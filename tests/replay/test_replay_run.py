@@ -143,13 +143,28 @@ def test_figures_do_not_depend_on_processes_or_on_other_arms(path):
 
 def test_a_row_is_trained_once(path):
     table = load_table(path, DESCRIPTION, objectives=["accuracy"])
-    rows = search_table(table, read_strategy("regularized_evolution"), n_trials=18, seed=0)
+    rows = search_table(table, read_strategy("regularized_evolution"), n_trials=18, seed=0).rows
     assert sorted(rows) == list(range(18))
     with pytest.raises(ConfigError, match=r"19 evaluations are asked for and t.csv has 18 models"):
         replay(table, {"random": read_strategy("random")}, n_trials=19, repeats=1)
     few = load_table(path, DESCRIPTION, limits=["num_params <= 120"])
     with pytest.raises(ConfigError, match=r"has 6 models within the limits"):
         replay(few, {"random": read_strategy("random")}, n_trials=7, repeats=1)
+
+
+def test_the_json_counts_what_a_strategy_noted_of_its_proposals(path):
+    """Of law_guided: whether there is a law, what proposes, and to whom it handed over."""
+    table = load_table(path, DESCRIPTION, objectives=["accuracy"])
+    arms = {name: read_strategy(name) for name in ("law_guided:num_start=4", "random")}
+    guided, random = replay_json(replay(table, arms, n_trials=7, repeats=2))["arms"]
+    assert sum(guided["proposals"].values()) == 14
+    assert guided["proposals"]["start: a sample"] == 2
+    assert guided["proposals"]["start: far from the others"] == 6
+    told = " ".join(guided["proposals"])
+    assert "accuracy by " in told or "handed to" in told
+    assert " law" not in told
+    assert not any(letter.isdigit() for letter in told)
+    assert random["proposals"] == {"": 14}
 
 
 @pytest.mark.parametrize("name", registry.names("strategies"))
@@ -159,7 +174,7 @@ def test_every_strategy_searches_a_table(path, name):
     for objectives in (["accuracy"], ["accuracy", "latency", "num_params"]):
         table = load_table(path, DESCRIPTION, objectives=objectives)
         try:
-            rows = search_table(table, read_strategy(name), n_trials=8, seed=1)
+            rows = search_table(table, read_strategy(name), n_trials=8, seed=1).rows
         except ConfigError as error:
             assert "needs a space of architectures" in str(error)  # noqa: PT017
             return
@@ -217,7 +232,7 @@ def test_models_without_parameters_are_the_smallest(tmp_path, name):
     table = load_table(
         write_csv(tmp_path / "t.csv", recorded), DESCRIPTION, objectives=["accuracy"]
     )
-    found = search_table(table, read_strategy(name), n_trials=18, seed=0)
+    found = search_table(table, read_strategy(name), n_trials=18, seed=0).rows
     assert sorted(found) == list(range(18))
     if name != "law_guided":
         assert all(table.static["num_params"][found[:9]] > 0)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +26,8 @@ class Arm:
         is_random: whether another strategy did what random search does with the same seeds, in
             every repeat.
         lacks: what the strategy is meant for and a table has not, in words; empty mostly.
+        proposals: how often the strategy noted what of its proposals, in all repeats, the most
+            frequent first; numbers are left out of notes.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Arm:
     seconds: float
     is_random: bool = False
     lacks: str = ""
+    proposals: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def note(self) -> str:
@@ -142,6 +145,7 @@ def replay_json(replay: Replay) -> dict[str, Any]:
             "settings": dict(arm.settings),
             "is_random_search": arm.is_random,
             "note": arm.note or None,
+            "proposals": dict(arm.proposals),
             "seconds_per_repeat": arm.seconds / replay.repeats,
             "at": {str(step): _ends(arm.at(step)) for step in replay.checkpoints},
             "minus_first": {

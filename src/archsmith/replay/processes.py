@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -111,11 +112,13 @@ class _Worker:
         strategy, repeats = self.strategies[task.arm], []
         for seed in task.seeds:
             start = time.process_time()
-            rows = search_table(self.table, strategy, n_trials=self.n_trials, seed=seed)
-            curve = self.truth.curve(rows, seed=seed)
+            found = search_table(self.table, strategy, n_trials=self.n_trials, seed=seed)
+            curve = self.truth.curve(found.rows, seed=seed)
             seconds = time.process_time() - start
-            is_random = strategy.type == "random" or is_random_search(self.table, rows, seed=seed)
-            repeats.append(Repeat(curve, seconds, is_random))
+            is_random = strategy.type == "random" or is_random_search(
+                self.table, found.rows, seed=seed
+            )
+            repeats.append(Repeat(curve, seconds, is_random, dict(Counter(found.notes))))
         return Done(task, repeats)
 
 

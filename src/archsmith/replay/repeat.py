@@ -1,7 +1,9 @@
 """One search on a table: propose, look up, remember; nothing is trained."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,6 +11,8 @@ from archsmith.replay.table import Table
 from archsmith.strategies.base import Strategy
 from archsmith.strategies.random import Random
 from archsmith.trial import Observation, Problem, Proposal, TrialState
+
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,20 @@ def table_problem(table: Table, *, seed: int) -> Problem:
     )
 
 
-def search_table(table: Table, strategy: Strategy, *, n_trials: int, seed: int) -> list[int]:
-    """Rows in the order in which the strategy had them trained. [n_trials]
+class Searched(NamedTuple):
+    """What a strategy had trained and why, in order; both [n_trials].
+
+    Attributes:
+        rows: of the table.
+        notes: the strategy's own on each proposal, numbers left out; empty where it has none.
+    """
+
+    rows: list[int]
+    notes: list[str]
+
+
+def search_table(table: Table, strategy: Strategy, *, n_trials: int, seed: int) -> Searched:
+    """One search.
 
     The repeat's seed decides what the strategy draws, and which training seed it sees where the
     table's description says `seen_seed = "drawn"`.
@@ -64,10 +80,12 @@ def search_table(table: Table, strategy: Strategy, *, n_trials: int, seed: int) 
     problem = table_problem(table, seed=seed)
     evaluator = RecordedEvaluator(table, table.shown_seed(seed))
     history: list[Observation] = []
+    notes = []
     for number in range(n_trials):
         proposal = strategy.propose(problem, tuple(history), problem.rng(number))
         history.append(evaluator.observe(number, proposal))
-    return [observation.architecture.number for observation in history]
+        notes.append(_NUMBER.sub("#", proposal.note))
+    return Searched([observation.architecture.number for observation in history], notes)
 
 
 def is_random_search(table: Table, rows: Sequence[int], *, seed: int) -> bool:

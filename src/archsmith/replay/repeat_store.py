@@ -35,11 +35,13 @@ class Repeat(NamedTuple):
         curve: the measure after each evaluation; [T].
         seconds: CPU seconds of proposals and look-ups.
         is_random: whether random search with the same seed had the same models trained.
+        notes: how often the strategy noted what of its proposals.
     """
 
     curve: np.ndarray
     seconds: float
     is_random: bool
+    notes: Mapping[str, int]
 
 
 class RepeatStore:
@@ -87,6 +89,7 @@ class RepeatStore:
                 "seed": seed,
                 "is_random": repeat.is_random,
                 "seconds": round(repeat.seconds, 6),
+                "notes": dict(repeat.notes),
                 "curve": repeat.curve.tolist(),
             }
             lines.append(json.dumps(record, ensure_ascii=False) + "\n")
@@ -117,9 +120,10 @@ def _parsed(line: bytes) -> tuple[int, Repeat | None]:
             curve=np.array(list(map(float, record["curve"]))),
             seconds=float(record["seconds"]),
             is_random=bool(record["is_random"]),
+            notes={str(note): int(count) for note, count in record["notes"].items()},
         )
         return int(record["seed"]), repeat
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return 0, None
 
 

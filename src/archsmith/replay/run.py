@@ -1,6 +1,7 @@
 """Many repeats of many strategies on one table, paired by seed."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -135,6 +136,7 @@ def _arm(name: str, strategy: Strategy, repeats: Sequence[Repeat]) -> Arm:
         settings=strategy.model_dump(mode="json"),
         curves=np.array([repeat.curve for repeat in repeats]),
         seconds=sum(repeat.seconds for repeat in repeats),
+        proposals=dict(sum((Counter(repeat.notes) for repeat in repeats), Counter()).most_common()),
         is_random=strategy.type != "random" and all(repeat.is_random for repeat in repeats),
         lacks=lacks,
     )
