@@ -24,9 +24,15 @@ from archsmith.testing.toy import toy_metrics, toy_problem
 from archsmith.trial import Observation, Problem, Rung, TrialState
 
 OF_SUPERNETS = ("darts", "enas")  # only a supernet's scores hold the policy they read
-OBJECTIVES = {1: ("bits_per_byte",), 2: ("bits_per_byte", "decode_ms_per_token")}
-# with two objectives one of them is limited, too: a limit that only a measurement can show
-LIMITS = {1: ("file_bytes <= 4MiB",), 2: ("file_bytes <= 4MiB", "decode_ms_per_token <= 9")}
+OBJECTIVES = {
+    number: ("bits_per_byte", "decode_ms_per_token", "file_bytes", "cache_bytes")[:number]
+    for number in (1, 2, 3, 4)
+}
+# with several objectives one of them is limited, too: a limit that only a measurement can show
+LIMITS = {
+    number: ("file_bytes <= 4MiB", "decode_ms_per_token <= 9")[: min(number, 2)]
+    for number in OBJECTIVES
+}
 
 
 def measurable() -> list[str]:
@@ -144,8 +150,13 @@ def time_optuna(name: str, count: int, objectives: int, repeats: int) -> str:
     places = {f"choice_{place}": optuna.distributions.IntDistribution(0, 7) for place in range(14)}
 
     def values(params: dict[str, int]) -> list[float]:
-        found = [sum((p - 3) ** 2 for p in params.values()) * 1.0, float(sum(params.values()))]
-        return found[:objectives]
+        found = [
+            sum((choice - 3) ** 2 for choice in params.values()),
+            sum(params.values()),
+            sum(choice == 0 for choice in params.values()),
+            sum(choice % 2 for choice in params.values()),
+        ]
+        return [float(value) for value in found[:objectives]]
 
     for _ in range(count - repeats):
         params = {place: rng.randint(0, 7) for place in places}
@@ -168,7 +179,7 @@ def show(median: float, largest: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, nargs="+", default=[100, 1000, 10_000])
-    parser.add_argument("--objectives", type=int, nargs="+", default=[1, 2], choices=[1, 2])
+    parser.add_argument("--objectives", type=int, nargs="+", default=[1, 2], choices=OBJECTIVES)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--gp-trials", type=int, default=1000)
     parser.add_argument("--rungs", type=int, default=0, help="of a ladder trials are on; 0: none")

@@ -1,7 +1,7 @@
 """What of a pool is expected to gain most, by the surrogates of a history.
 
-One objective without learned limits is gained in closed form, all else by BoTorch's acquisition
-functions.
+One objective without learned limits is gained in closed form; with limits, and with two objectives,
+by BoTorch's acquisition functions; with more by the exact volume of draws.
 """
 
 import math
@@ -14,10 +14,7 @@ import torch
 from botorch.acquisition import AcquisitionFunction
 from botorch.acquisition.logei import qLogNoisyExpectedImprovement
 from botorch.acquisition.multi_objective import logei as hypervolume_logei
-from botorch.acquisition.multi_objective.logei import (
-    qLogExpectedHypervolumeImprovement,
-    qLogNoisyExpectedHypervolumeImprovement,
-)
+from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
 from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
 from botorch.acquisition.objective import GenericMCObjective
 from botorch.models.model import Model, ModelList
@@ -26,21 +23,21 @@ from botorch.sampling.base import MCSampler
 from botorch.sampling.get_sampler import get_sampler
 from botorch.sampling.list_sampler import ListSampler
 from botorch.sampling.normal import IIDNormalSampler
-from botorch.utils.multi_objective.box_decompositions.non_dominated import (
-    FastNondominatedPartitioning,
-)
 
 from archsmith.errors import EvaluationError
 from archsmith.strategies._drafts import Finished
 from archsmith.strategies._fits import Settings, learn, metric
 from archsmith.strategies._improvement import log_improvement
 from archsmith.strategies._outputs import Asked, Output, learned_output, static_output
-from archsmith.strategies._pool import by_merit
+from archsmith.strategies._pool import by_merit, spread_front
+from archsmith.strategies._volume import log_volume_improvement
 from archsmith.trial import Observation, Problem
 
 _SAMPLES = 64  # of the posterior
 _BASELINE = 16  # trials that may be the best, in truth
 _FRONT = 64  # the same with several objectives
+_FRONTS = {3: 128, 4: 64, 5: 32}  # the same with so many: 8,192 volumes take 0.1 to 0.3 s
+_LARGE_FRONT = 16  # with more
 _PENDING = 16  # pending trials taken into account, the latest
 _BEYOND = 0.1  # of the extent of what was seen: how far beyond its worst the reference lies
 
@@ -134,6 +131,8 @@ def _gain(
         torch.manual_seed(seed)
         # with several objectives the cost lies in the samples' fronts
         sampler = _sampler(model, _SAMPLES if len(reference) == 1 else _SAMPLES // 2, seed=seed)
+        if len(reference) > 2:
+            return _volume_gain(model, places, count, sampler, constraints, reference)
         acquisition = _acquisition(
             model, places[count:known], places[known:], sampler, constraints, reference
         )
@@ -168,11 +167,7 @@ def _acquisition(
     constraints: Sequence[Callable[[torch.Tensor], torch.Tensor]],
     reference: Sequence[float],
 ) -> AcquisitionFunction:
-    """Of one objective, of two, or of more: all noisy, in log form, knowing of pending points.
-
-    With three objectives and more the front is that of posterior means, the pending points' too: to
-    divide the space above one front takes 30 ms, and a noisy front is another in every sample.
-    """
+    """Of one objective or of two: both noisy, in log form, knowing of pending points."""
     count = len(reference)
     limited = list(constraints) or None
     if count == 1:
@@ -187,38 +182,51 @@ def _acquisition(
         )
     _leave_uncompiled()
     objective = GenericMCMultiOutputObjective(lambda samples, X=None: -samples[..., :count])
-    if count == 2:
-        return qLogNoisyExpectedHypervolumeImprovement(
-            model,
-            list(reference),
-            old,
-            sampler=sampler,
-            objective=objective,
-            constraints=limited,
-            X_pending=waiting if len(waiting) else None,
-            cache_root=False,
-            prune_baseline=False,
-        )
-    means = model.posterior(torch.cat([old, waiting])).mean
-    allowed = torch.ones(len(means), dtype=torch.bool)
-    for constraint in constraints:
-        allowed &= constraint(means) <= 0
-    return qLogExpectedHypervolumeImprovement(
+    return qLogNoisyExpectedHypervolumeImprovement(
         model,
         list(reference),
-        FastNondominatedPartitioning(
-            ref_point=torch.tensor(reference, dtype=torch.float64), Y=-means[allowed][:, :count]
-        ),
+        old,
         sampler=sampler,
         objective=objective,
         constraints=limited,
+        X_pending=waiting if len(waiting) else None,
+        cache_root=False,
+        prune_baseline=False,
+    )
+
+
+def _volume_gain(
+    model: Model,
+    places: torch.Tensor,
+    count: int,
+    sampler: MCSampler,
+    constraints: Sequence[Callable[[torch.Tensor], torch.Tensor]],
+    reference: Sequence[float],
+) -> np.ndarray:
+    """Of three objectives and more, the first `count` places over the front of all others.
+
+    The front is that of posterior means, the pending points' too: a noisy front is another in every
+    draw.
+    """
+    objectives = len(reference)
+    draws = sampler(model.posterior(places[:count].unsqueeze(1)))[..., 0, :]  # [s, n, outputs]
+    means = model.posterior(places[count:]).mean
+    allowed = torch.ones(len(means), dtype=torch.bool)
+    for constraint in constraints:
+        allowed &= constraint(means) <= 0
+    breach = [constraint(draws) for constraint in constraints]
+    return log_volume_improvement(
+        draws[..., :objectives].numpy(),
+        means[allowed][:, :objectives].numpy(),
+        -np.asarray(reference),
+        torch.stack(breach, dim=-1).numpy() if breach else np.empty((*draws.shape[:2], 0)),
     )
 
 
 def _leave_uncompiled() -> None:
     """Keep BoTorch from compiling a C++ kernel in the middle of a search.
 
-    It would do so at the first use of either acquisition function of several objectives, into a
+    It would do so at the first use of its acquisition functions of several objectives, into a
     folder of the user's home behind a lock file that nobody removes where the process was killed
     meanwhile: every later search waits for it forever. What is proposed would depend on whether a
     compiler is installed, too, and the kernel's `-march=native` on which machine came first.
@@ -230,9 +238,15 @@ def _leave_uncompiled() -> None:
 
 
 def _baseline(trials: Sequence[Finished]) -> list[Finished]:
-    """Trials that may be the best, in truth: with several objectives all of the front, at most."""
-    several = len(trials[0].values) > 1
-    return [trials[index] for index in by_merit(trials)[: _FRONT if several else _BASELINE]]
+    """Trials that may be the best, in truth: with several objectives all of the front, at most.
+
+    With three and more the front is soon larger than that, and trials all over it stand for it.
+    """
+    objectives = len(trials[0].values)
+    if objectives > 2:
+        most = _FRONTS.get(objectives, _LARGE_FRONT)
+        return [trials[index] for index in spread_front(trials, most)]
+    return [trials[index] for index in by_merit(trials)[: _FRONT if objectives > 1 else _BASELINE]]
 
 
 def _constraint(

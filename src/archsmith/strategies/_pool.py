@@ -44,15 +44,43 @@ def front(trials: Sequence[Finished]) -> list[int]:
     return [index for index in by_merit(trials) if of_index[index] == best]
 
 
+def spread_front(trials: Sequence[Finished], most: int) -> list[int]:
+    """Indices of the best trials, at most so many: of a larger front those far from one another.
+
+    The front is that of all trials, and distances are between ranks in each objective. The best of
+    each objective come first, then whoever is farthest from those chosen. A smaller front is
+    followed by the next best.
+    """
+    from moocore import is_nondominated  # 0.1 s, and only long searches need it
+
+    best = _uppermost(trials)
+    values = np.array([trials[index].values for index in best])
+    on_front = np.flatnonzero(is_nondominated(values, keep_weakly=False))
+    if len(on_front) <= most:
+        return by_merit(trials)[:most]
+    ranks = values[on_front].argsort(axis=0, kind="stable").argsort(axis=0).astype(float)
+    chosen = list(dict.fromkeys(ranks.argmin(axis=0).tolist()))[:most]
+    nearest = np.min([((ranks - ranks[place]) ** 2).sum(axis=1) for place in chosen], axis=0)
+    while len(chosen) < most:
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, ((ranks - ranks[chosen[-1]]) ** 2).sum(axis=1))
+    return [best[on_front[place]] for place in chosen]
+
+
+def _uppermost(trials: Sequence[Finished]) -> list[int]:
+    """Indices of trials within limits at the highest rung: of these alone merit asks who dominates
+    whom."""
+    first = min((trial.excess, -trial.rung) for trial in trials)
+    return [i for i, trial in enumerate(trials) if (trial.excess, -trial.rung) == first]
+
+
 def _compared(trials: Sequence[Finished]) -> list[int]:
     """Indices of trials that may be among the best, in their order."""
     if len(trials) <= _COMPARED or len(trials[0].values) == 1:
         return list(range(len(trials)))
     from moocore import is_nondominated  # 0.1 s, and only long searches need it
 
-    # of these alone merit asks who dominates whom: within limits, at the highest rung
-    first = min((trial.excess, -trial.rung) for trial in trials)
-    best = [i for i, trial in enumerate(trials) if (trial.excess, -trial.rung) == first]
+    best = _uppermost(trials)
     values = np.array([trials[index].values for index in best])
     kept = np.flatnonzero(is_nondominated(values, keep_weakly=True))[-_COMPARED:]
     latest = range(len(trials) - _COMPARED, len(trials))
