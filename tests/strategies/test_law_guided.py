@@ -10,6 +10,8 @@ from botorch.acquisition.multi_objective import logei as hypervolume_logei
 from torch.utils import cpp_extension
 
 from archsmith.errors import ConfigError, EvaluationError
+from archsmith.replay.space import Dimension
+from archsmith.replay.space import TableSpace as RecordedSpace
 from archsmith.strategies import _fits
 from archsmith.strategies._drafts import Finished, finished, merit
 from archsmith.strategies._pool import by_merit
@@ -288,6 +290,36 @@ def test_without_a_surrogate_the_best_are_mutated_and_the_note_says_so(monkeypat
     assert "planted" in proposal.note
     order = sorted(history, key=lambda o: o.metrics["bits_per_byte"])
     assert set(proposal.parents) & {o.number for o in order[:3]}
+
+
+def test_without_a_surrogate_the_best_of_a_small_space_have_neighbours_tried(monkeypatch):
+    """Its pool is all of it, and names no parents."""
+    levels = np.array([[a, b, c] for a in range(4) for b in range(4) for c in range(4)])
+    dimensions = [Dimension(f"column{place}", "categorical", tuple("abcd")) for place in range(3)]
+    space = RecordedSpace(dimensions, levels, {})
+    problem = Problem(space=space, objectives=("error",), static_metrics=lambda point: {})
+
+    def failing(*args, **options):
+        raise EvaluationError("no surrogate fits the readings: planted")
+
+    monkeypatch.setattr(_fits, "fit_surrogate", failing)
+    monkeypatch.setattr(_fits, "_fits", {})
+
+    def metrics(point):
+        return {"error": float(sum("abcd".index(choice) for choice in point.choices))}
+
+    history = run_search(Random(), problem, 15, metrics=metrics)
+    proposal = LawGuided(**QUICK).propose(problem, history, problem.rng(15))
+    assert proposal.note.startswith("without a surrogate (")
+    assert proposal.note.endswith("planted): a neighbour of the best")
+    best = min(history, key=lambda observation: observation.metrics["error"])
+    assert proposal.parents == (best.number,)
+    assert proposal.architecture in list(space.neighbours(best.architecture))
+    left = run_search(Random(), problem, 64, metrics=metrics)  # far from the best one alone
+    near = {best.architecture, *space.neighbours(best.architecture)}
+    far = next(o.architecture for o in left if o.architecture not in near)
+    history = [o for o in left if o.architecture != far]
+    assert LawGuided(**QUICK).propose(problem, history, problem.rng(64)).architecture == far
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from archsmith.config import Spec
@@ -40,3 +41,9 @@ class Strategy(Spec, ABC):
         """How its trials climb the rungs, where that is a part of the strategy; None for the
         study's own ladder."""
         return None
+
+    def check_files(self, root: Path) -> None:
+        """Raise ConfigError where files that its settings name, from `root`, will not do.
+
+        Asked before a search begins, which would otherwise end at the first proposal to read them.
+        """

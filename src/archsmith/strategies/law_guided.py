@@ -16,6 +16,7 @@ each proposal's note.
 
 import random
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, PositiveInt
@@ -25,6 +26,7 @@ from archsmith.strategies._drafts import Draft, Finished, finished, first_new
 from archsmith.strategies._pool import by_merit, candidates, farthest
 from archsmith.strategies._portfolio import is_chance, rival
 from archsmith.strategies.base import Strategy
+from archsmith.surrogate.earlier import read_earlier
 from archsmith.surrogate.readings import has_law
 from archsmith.trial import Observation, Problem, Proposal, TrialState
 
@@ -72,6 +74,10 @@ class LawGuided(Strategy):
             yield from self._guided(problem, history, trials, rng)
 
         return first_new(problem, history, rng, drafts, strategy=self.type)
+
+    def check_files(self, root: Path) -> None:
+        for path in self.earlier:
+            read_earlier(root / path)
 
     def _handed_over(
         self,
@@ -141,12 +147,40 @@ class LawGuided(Strategy):
                 seed=rng.getrandbits(31),
                 settings=self,
             )
-        except EvaluationError as error:  # evolution takes over: the pool's mutants of the best
-            best = {trials[index].number for index in by_merit(trials)[:3]}
-            order = [i for i, draft in enumerate(pool) if best & set(draft.parents)]
-            note = f"without a surrogate ({error}): a mutant of the best"
+        except EvaluationError as error:
+            reason = f"without a surrogate ({error})"
+            yield from _unguided(problem, trials, pool, rng, reason=reason)
+            return
         for index in order:
             yield pool[index]._replace(note=note)
+
+
+def _unguided(
+    problem: Problem,
+    trials: Sequence[Finished],
+    pool: Sequence[Draft],
+    rng: random.Random,
+    *,
+    reason: str,
+) -> Iterator[Draft]:
+    """Evolution takes over: the pool's mutants of the best; else their neighbours, then samples.
+
+    A pool that is all of a small space names no parents.
+    """
+    best = [trials[index] for index in by_merit(trials)[:3]]
+    numbers = {trial.number for trial in best}
+    children = [draft for draft in pool if numbers & set(draft.parents)]
+    for draft in children:
+        yield draft._replace(note=f"{reason}: a mutant of the best")
+    if children:
+        return
+    left = {draft.point for draft in pool}
+    for trial in best:
+        near = [point for point in problem.space.neighbours(trial.point) if point in left]
+        for point in rng.sample(near, len(near)):
+            yield Draft(point, (trial.number,), f"{reason}: a neighbour of the best")
+    for draft in rng.sample(pool, len(pool)):
+        yield draft._replace(note=f"{reason}: a sample")
 
 
 PART = LawGuided

@@ -64,7 +64,8 @@ def create_study(
         settings: anything to keep with the study, JSON values (the expanded search file).
 
     Raises:
-        ConfigError: an unknown strategy or metric, or other settings than the stored study has.
+        ConfigError: an unknown strategy or metric, a file of the strategy's settings that will not
+            do, or other settings than the stored study has.
         StoreError: the name is taken, or the storage cannot be used.
     """
     chosen = strategy if isinstance(strategy, Strategy) else _default_strategy(strategy)
@@ -106,6 +107,7 @@ def create_study(
         problem.corpus_train_bytes = stored.get("corpus_train_bytes")
         problem.corpus_bits_per_byte = stored.get("corpus_bits_per_byte")
     else:
+        chosen.check_files(root)
         store.create_study(study_name, spec=spec, seed=seed)
     return Study(store, study_name, problem, chosen, halving=halving, measure=measure)
 

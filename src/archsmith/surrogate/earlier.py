@@ -57,28 +57,46 @@ def write_earlier(path: Path, problem: Problem, history: Sequence[Observation]) 
 
 @lru_cache(maxsize=32)
 def read_earlier(path: Path) -> tuple[Mapping[str, Any], ...]:
-    """The records of a file. Raises ConfigError naming the line that cannot be read."""
-    records = []
+    """The records of a file. Raises ConfigError naming the line and the value that will not do."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot read the earlier study {path}: {error.strerror}") from None
-    for number, line in enumerate(text.splitlines(), start=1):
-        try:
-            record = json.loads(line)
-            amounts = [record[name] for name in _AMOUNTS if name in record]
-            numbers = [*record["features"].values(), *record["metrics"].values(), *amounts]
-            if not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers):
-                raise ValueError
-            if not all(amount > 0 for amount in amounts):
-                raise ValueError
-        except (ValueError, KeyError, AttributeError, TypeError):
-            raise ConfigError(
-                f"{path}, line {number}: expected a JSON object with 'features' and 'metrics', "
-                f"names with finite numbers; {', '.join(_AMOUNTS)} positive where they are told"
-            ) from None
-        records.append(record)
-    return tuple(records)
+    except UnicodeDecodeError:
+        raise ConfigError(f"cannot read the earlier study {path}: it is not text") from None
+    return tuple(
+        _record(line, f"{path}, line {number}")
+        for number, line in enumerate(text.splitlines(), start=1)
+    )
+
+
+def _record(line: str, place: str) -> Mapping[str, Any]:
+    """What a line tells; raises ConfigError."""
+    try:
+        record = json.loads(line)
+        tables = [(name, record[name].items()) for name in ("features", "metrics")]
+    except (ValueError, KeyError, AttributeError, TypeError):
+        raise ConfigError(
+            f"{place}: expected a JSON object with 'features' and 'metrics', "
+            "names with finite numbers"
+        ) from None
+    for table, items in tables:
+        for name, value in items:
+            if not _is_finite(value):
+                raise ConfigError(
+                    f"{place}: {table}: {name}: expected a finite number, got {value}"
+                )
+    for name in _AMOUNTS:
+        if name in record and not (_is_finite(record[name]) and record[name] > 0):
+            raise ConfigError(f"{place}: {name}: expected a positive number, got {record[name]}")
+    return record  # type: ignore[no-any-return, unused-ignore]
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:  # an integer that no float holds
+        return False
 
 
 def earlier_readings(

@@ -67,6 +67,7 @@ def check(
         MissingExtraError: the packages that exporting needs are missing.
     """
     require_export()
+    config.strategy.check_files(root)
     workspace = Workspace(config, root=root, report=report)
     budget = plan_budget(config) if config.timeout is not None else None
     suggestion = make_suggestion(

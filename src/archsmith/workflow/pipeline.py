@@ -115,6 +115,8 @@ class Pipeline:
         """
         check_tasks(self.config.objectives, self.root)
         training_profile()  # one of another machine is refused before anything is done
+        if not self._notes.exist:
+            self.config.strategy.check_files(self.root)
         target = self.workspace.target
         if target is not None:
             self.watcher.note(f"milliseconds are predicted for {target.name}, not measured")
