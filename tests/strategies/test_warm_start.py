@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 
 from archsmith.errors import ConfigError
+from archsmith.store.store import connect
 from archsmith.strategies import _fits
 from archsmith.strategies._drafts import finished
 from archsmith.strategies.law_guided import LawGuided
-from archsmith.surrogate.earlier import earlier_readings, write_earlier
+from archsmith.surrogate.earlier import earlier_readings, read_earlier, write_earlier
 from archsmith.testing.toy import toy_metrics, toy_problem
 from archsmith.trial import Observation, Problem, Rung, TrialState
+from archsmith.workflow.checking import check
+from archsmith.workflow.search_config import CorpusConfig, SearchConfig
+from helpers_study import make_study
 
 QUICK = {"pool_size": 16, "iterations": 5, "num_start": 1}
 RUNGS = (Rung(index=0, fraction=0.1, train_bytes=1_000_000),
@@ -126,3 +130,46 @@ def test_many_epochs_are_worth_less_than_as_much_fresh_text():
         ends.append(found.surrogate.predict([asked]).mean[0])
     assert ends[0] == pytest.approx(ends[1])
     assert ends[2] > ends[1] + 0.01
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"unique_bytes": 0}, "line 2: unique_bytes: expected a positive number, got 0"),
+        ({"train_bytes": -5}, "line 2: train_bytes: expected a positive number, got -5"),
+        ({"corpus_bits_per_byte": None}, "line 2: corpus_bits_per_byte: .* got None"),
+        ({"metrics": {"ms": 10**400}}, "line 2: metrics: ms: expected a finite number, got 1000"),
+        ({"features": {"size": "big"}}, "line 2: features: size: .* got big"),
+    ],
+)
+def test_file_line_and_value_that_will_not_do_are_named(tmp_path, changes, message):
+    path = tmp_path / "earlier.jsonl"
+    good = {"features": {"size": 9.0}, "metrics": {"ms": 1.0}, "train_bytes": 5}
+    path.write_text("".join(f"{json.dumps(record)}\n" for record in (good, {**good, **changes})))
+    with pytest.raises(ConfigError, match=f"{path}, {message}"):
+        read_earlier(path)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "model.gguf").write_bytes(bytes(range(256)))
+    with pytest.raises(ConfigError, match=r"earlier study .*model.gguf: it is not text"):
+        read_earlier(tmp_path / "model.gguf")
+
+
+def test_a_search_asks_for_its_files_before_it_begins(tmp_path):
+    LawGuided().check_files(tmp_path)
+    strategy = LawGuided(earlier=("nothing.jsonl",))
+    with pytest.raises(ConfigError, match=r"nothing.jsonl: No such file"):
+        strategy.check_files(tmp_path)
+    config = SearchConfig(
+        study_name="notes",
+        timeout=3600.0,
+        corpus=CorpusConfig(files=("notes.txt",)),
+        strategy=strategy,
+    )
+    with pytest.raises(ConfigError, match=r"nothing.jsonl: No such file"):
+        check(config, root=tmp_path)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ConfigError, match=r"nothing.jsonl: No such file"):
+        make_study(tmp_path, strategy=strategy, root=tmp_path)
+    assert connect(tmp_path / "studies.db").studies() == []
