@@ -7,7 +7,7 @@ import pytest
 from helpers_surrogate import draw_readings
 from scipy.stats import spearmanr
 
-from archsmith.surrogate.outliers import tame
+from archsmith.surrogate.outliers import below_ceiling, tame
 from archsmith.surrogate.process import Kind
 from archsmith.surrogate.readings import Reading
 from archsmith.surrogate.surrogate import fit_surrogate, update_surrogate
@@ -99,3 +99,14 @@ def test_the_rungs_of_one_trunk_are_one_accident():
     found = tame(diverged(readings, 8, 9))
     assert len(found.readings) == 30
     assert {r.trunk for r in readings} - {r.trunk for r in found.readings} == {4}
+
+
+def test_without_sizes_values_are_lowered_as_readings_are():
+    rng = np.random.default_rng(4)
+    for far in ((), (9.0,), (9.0, 30.0), (1e6,)):
+        values = np.array([*rng.uniform(1.2, 2.0, 15), *far])
+        expected = np.minimum(values, tame([Reading({}, float(v)) for v in values]).ceiling)
+        assert below_ceiling(values).tolist() == expected.tolist()
+        assert below_ceiling(values).max() < 2.0 or far == ()
+    negated = np.array([-0.9, -0.5, 40.0])
+    assert below_ceiling(negated).tolist() == negated.tolist()

@@ -16,7 +16,7 @@ from archsmith.prior import REFERENCE_BITS_PER_BYTE
 from archsmith.strategies._drafts import Finished
 from archsmith.strategies._pool import by_merit, features
 from archsmith.surrogate.earlier import earlier_readings
-from archsmith.surrogate.outliers import tame
+from archsmith.surrogate.outliers import below_ceiling
 from archsmith.surrogate.process import Kind
 from archsmith.surrogate.readings import Reading, has_law
 from archsmith.surrogate.surrogate import Surrogate, fit_surrogate
@@ -355,5 +355,4 @@ def _falls_with_size(tables: Sequence[dict[str, float]], values: np.ndarray) -> 
     sizes = [table.get("log_num_non_embedding_params", 0.0) for table in tables]
     if len(values) < 3 or np.ptp(sizes) == 0:
         return False
-    tamed = np.minimum(values, tame([Reading({}, float(value)) for value in values]).ceiling)
-    return float(np.polyfit(sizes, tamed, 1)[0]) < 0
+    return float(np.polyfit(sizes, below_ceiling(values), 1)[0]) < 0

@@ -73,6 +73,14 @@ def tame(readings: Sequence[Reading]) -> Tamed:
     return Tamed(capped, ceiling, told)
 
 
+def below_ceiling(values: np.ndarray) -> np.ndarray:
+    """Values after equal text, of networks whose sizes are not looked at, with those far above the
+    rest lowered to the largest other. [n]"""
+    if len(values) == 0 or not values.min() > 0:
+        return values
+    return np.minimum(values, values[values <= _end(values, *_BEYOND_ALL)].max())
+
+
 def _end(values: np.ndarray, of_median: float, of_best: float) -> float:
     """Above which a value is far from these, itself among them."""
     middle, best = float(np.median(values)), float(values.min())
