@@ -27,6 +27,7 @@ from archsmith.report.explained_variance import (
     subset_r2,
     within,
 )
+from archsmith.report.figures import plural
 from archsmith.report.study_report import StudyReport, TrialRow
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def pooled_contributions(
     least = LEAST_TRIALS + max(num_studies - 1, 0)
     if count < least:
         place = f" in {num_studies} studies" if num_studies > 1 else ""
-        reason = f"{count} scored trials{place}, and at least {least} are needed"
+        reason = f"{plural(count, 'scored trial')}{place}, and at least {least} are needed"
         return replace(empty, reason=reason)
     y, studies = np.asarray(pool.scores), np.asarray(pool.studies)
     centred = within(y, studies)
