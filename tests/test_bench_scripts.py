@@ -81,6 +81,7 @@ def test_the_plain_loops_weights_are_those_of_our_network(script):
     assert {name: tuple(weight.shape) for name, weight in named.items()} == expected
 
 
+@pytest.mark.slow
 def test_a_run_ends_below_its_target_and_behind_its_rival(script):
     engines, loss_runs = script("engines"), script("loss_runs")
     training_text = script("training_text")

@@ -141,7 +141,7 @@ def test_two_kept_runs_of_one_network_are_never_told_apart() -> None:
             assert found.p_value > 0.05
 
 
-@pytest.mark.parametrize("corpus", ["wikitext2", "stdlib"])
+@pytest.mark.parametrize("corpus", ["wikitext2", pytest.param("stdlib", marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("few_resamples")
 def test_identical_networks_that_vary_like_the_kept_runs_seldom_beat_each_other(
     corpus: str,

@@ -46,6 +46,10 @@ def loss(point):
 class TestController(StrategyContract):
     strategy = pytest.fixture(lambda self: Controller(hidden_size=8, num_layers=1))
 
+    @pytest.mark.slow
+    def test_a_thousand_trials_are_no_obstacle(self, strategy):  # all are learned from
+        super().test_a_thousand_trials_are_no_obstacle(strategy)
+
 
 @pytest.mark.slow
 def test_draws_move_to_what_pays():

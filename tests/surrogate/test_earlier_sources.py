@@ -24,7 +24,7 @@ def error(own, earlier, fresh):
     return np.abs(surrogate.predict(fresh).mean - [reading.value for reading in fresh]).mean()
 
 
-@pytest.mark.parametrize("count", [3, 8])
+@pytest.mark.parametrize("count", [3, pytest.param(8, marks=pytest.mark.slow)])
 def test_another_corpus_never_harms_and_helps_where_there_is_little(count):
     alone, beside = [], {"shift .4": [], "shift 1": [], "factor 1.3": []}
     for seed in range(3):
