@@ -23,7 +23,7 @@ needs_optuna = pytest.mark.skipif(find_spec("optuna") is None, reason="an extra"
 learners = pytest.mark.parametrize(
     "strategy",
     [
-        Controller(hidden_size=8, num_layers=1),
+        pytest.param(Controller(hidden_size=8, num_layers=1), marks=pytest.mark.slow),
         Bananas(num_start=8, per_iteration=8, num_steps=40, num_networks=2, pool_size=30),
         pytest.param(OptunaTpe(n_startup_trials=8), marks=needs_optuna),
         pytest.param(OptunaNsga2(population_size=8), marks=needs_optuna),
